@@ -1,0 +1,8 @@
+//! Playlists as text: rendered from snapshots, parsed back for viewers and tests.
+//!
+//! In → Out: [`crate::Snapshot`] ↔ M3U8 text.
+//! Spec: RFC 8216bis, "Playlist Tags".
+
+pub mod media;
+pub mod multivariant;
+pub mod parse;
