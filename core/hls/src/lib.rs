@@ -22,3 +22,4 @@ pub use part::Part;
 pub use segment::Segment;
 pub use snapshot::{Bitrate, Snapshot, State};
 pub use window::{Window, WindowConfig};
+pub mod ladder;

@@ -1,0 +1,145 @@
+//! The transcode plan of a broadcast: which rungs stand below its source.
+//!
+//! In → Out: the configured [`Ladder`] and the source's shown size → [`Rung`]s with their exact picture sizes.
+//! A rung is encoded into a rendition of the same name; in the multivariant playlist each rendition is one variant
+//! (RFC 8216bis "Variant Stream"; what the RFC calls a Rendition, an EXT-X-MEDIA alternative, is only our `audio`).
+//! Spec: RFC 8216bis, "EXT-X-STREAM-INF".
+
+use media::{RenditionName, Rotation, VideoConfig};
+
+/// One line of the configured ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LadderLine {
+    /// The rendition that it makes; names the lines of the short side.
+    pub name: RenditionName,
+    /// Target and maximum video bitrate, in bits per second.
+    pub bitrate_bps: u32,
+}
+
+/// The configured ladder, best line first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ladder(pub Vec<LadderLine>);
+
+impl Default for Ladder {
+    /// 1080p at 4.5 Mb/s, 720p at 2.5, 480p at 1.1, 240p at 0.4.
+    fn default() -> Self {
+        let line = |name, bitrate_bps| LadderLine { name, bitrate_bps };
+        Self(vec![
+            line(RenditionName::P1080, 4_500_000),
+            line(RenditionName::P720, 2_500_000),
+            line(RenditionName::P480, 1_100_000),
+            line(RenditionName::P240, 400_000),
+        ])
+    }
+}
+
+/// One rung of a broadcast's plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// The rendition that it makes.
+    pub name: RenditionName,
+    /// Picture width in pixels; even.
+    pub width: u32,
+    /// Picture height in pixels; even.
+    pub height: u32,
+    /// Target and maximum video bitrate, in bits per second.
+    pub bitrate_bps: u32,
+}
+
+impl Ladder {
+    /// The rungs strictly below the source, best first: never upscaled, measured by the short side of the picture as it
+    /// is coded, so that a portrait picture gets the same rungs as the landscape one. The aspect ratio is kept to the
+    /// nearest even pixel.
+    pub fn rungs(&self, source: &VideoConfig) -> Vec<Rung> {
+        let short = source.width.min(source.height);
+        self.0
+            .iter()
+            .filter_map(|line| {
+                let lines = short_side(line.name)?;
+                (lines < short).then(|| Rung {
+                    name: line.name,
+                    width: scaled(source.width, lines, short),
+                    height: scaled(source.height, lines, short),
+                    bitrate_bps: line.bitrate_bps,
+                })
+            })
+            .collect()
+    }
+}
+
+/// The width and height of a picture as it is shown, after its rotation.
+pub fn shown_size(video: &VideoConfig) -> (u32, u32) {
+    match video.rotation {
+        Rotation::None | Rotation::Half => (video.width, video.height),
+        Rotation::Clockwise90 | Rotation::Clockwise270 => (video.height, video.width),
+    }
+}
+
+const fn short_side(name: RenditionName) -> Option<u32> {
+    match name {
+        RenditionName::P1080 => Some(1_080),
+        RenditionName::P720 => Some(720),
+        RenditionName::P480 => Some(480),
+        RenditionName::P240 => Some(240),
+        RenditionName::Source | RenditionName::Audio => None,
+    }
+}
+
+fn scaled(side: u32, lines: u32, short: u32) -> u32 {
+    let exact_halves =
+        (u64::from(side) * u64::from(lines) + u64::from(short)) / (2 * u64::from(short));
+    u32::try_from(exact_halves * 2).unwrap_or(u32::MAX).max(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use media::VideoCodec;
+
+    fn check(width: u32, height: u32, expect: &str) {
+        let source = VideoConfig {
+            codec: VideoCodec::H264,
+            width,
+            height,
+            frame_duration: None,
+            decoder_config: Bytes::new(),
+            codec_string: String::new(),
+            rotation: Rotation::None,
+            reorder_frames: None,
+        };
+        let rungs = Ladder::default().rungs(&source);
+        let text: Vec<_> = rungs
+            .iter()
+            .map(|rung| format!("{} {}x{}", rung.name, rung.width, rung.height))
+            .collect();
+        assert_eq!(text.join(", "), expect, "{width}x{height}");
+    }
+
+    #[test]
+    fn rungs_stand_below_the_source_and_never_upscale() {
+        check(1920, 1080, "720p 1280x720, 480p 854x480, 240p 426x240");
+        check(1280, 720, "480p 854x480, 240p 426x240");
+        check(640, 360, "240p 426x240");
+        check(426, 240, "");
+        check(1, 1, "");
+    }
+
+    #[test]
+    fn a_portrait_picture_is_measured_by_its_short_side() {
+        check(720, 1280, "480p 480x854, 240p 240x426");
+        check(1080, 1920, "720p 720x1280, 480p 480x854, 240p 240x426");
+    }
+
+    #[test]
+    fn odd_and_extreme_shapes_give_even_sizes() {
+        check(853, 480, "240p 426x240");
+        check(
+            7680,
+            4320,
+            "1080p 1920x1080, 720p 1280x720, 480p 854x480, 240p 426x240",
+        );
+        check(16_384, 482, "480p 16316x480, 240p 8158x240");
+        check(1000, 241, "240p 996x240");
+    }
+}
