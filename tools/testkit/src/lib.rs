@@ -1,1 +1,6 @@
-//! Stub.
+//! Test equipment without I/O: everything that a test, a bench or a command-line viewer needs and that can be pure.
+//!
+//! In → Out: bytes and times enter and leave by value; sockets and clocks belong to the caller.
+//! Spec: none; our own.
+
+pub mod pattern;
