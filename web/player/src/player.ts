@@ -1,0 +1,421 @@
+// The player: one broadcast in one media element.
+//
+// In → Out: an element and the address of a multivariant playlist → picture and sound, typed events, figures.
+// It owns the loader and the playback, decides what the viewer is told, and follows the page (sleep, wake, autoplay).
+// Spec: HTML, "Media elements" (autoplay, play()); Page Visibility; Page Lifecycle (freeze, resume).
+
+import { type ClockEstimate, localNow, ServerClock } from './clock.ts';
+import { PlayerError } from './errors.ts';
+import { Emitter } from './events.ts';
+import { LATENCY_POLICY, type LatencyPolicy } from './latency.ts';
+import { Loader, type LoaderState } from './loader.ts';
+import { Playback } from './playback.ts';
+import { NativeRenderer, playsHlsNatively } from './renderer/native.ts';
+import { mediaSourceClass } from './renderer/mse.ts';
+import type { RendererKind } from './renderer/renderer.ts';
+
+/** How it stands, in the words a page would branch on. */
+export type Status =
+  /** Asking the server, or waiting for the first picture. */
+  | 'connecting'
+  | 'playing'
+  /** The picture stands still, and media should be coming. */
+  | 'buffering'
+  /** Paused by the viewer. */
+  | 'paused'
+  /** The browser wants a gesture before it plays anything at all. */
+  | 'blocked'
+  /** The publisher is away; the picture comes back by itself. */
+  | 'away'
+  /** There is no such broadcast now; it is looked for again and again. */
+  | 'offline'
+  | 'ended'
+  /** The server cannot be reached; it is tried again and again. */
+  | 'unreachable'
+  /** The player has given up; see the `error` event. */
+  | 'failed';
+
+/** Events of a player and what they carry. */
+export interface PlayerEvents {
+  status: Status;
+  /** The first picture is on screen, so many milliseconds after construction. */
+  firstframe: { sinceStartMs: number };
+  /** The picture stood still for so long and moves again. */
+  stall: { durationMs: number };
+  /** The browser allowed playback only without sound: offer a way to turn it on. */
+  muted: { reason: 'autoplay' };
+  error: PlayerError;
+}
+
+/** Options of a player; all have defaults. */
+export interface PlayerOptions {
+  /** Start without sound. Default: with sound where the browser allows it, else without. */
+  muted?: boolean;
+  /** Start playing by itself. Default true. */
+  autoplay?: boolean;
+  /** Where the server tells its time; null turns the latency display off. Default `/api/v1/time` of the playlist's host. */
+  timeUrl?: string | null;
+  /** Changes to the latency policy. */
+  latency?: Partial<LatencyPolicy>;
+}
+
+/** Figures of a player at one moment. Times in milliseconds. */
+export interface Stats {
+  status: Status;
+  renderer: RendererKind | null;
+  /** Server's time now minus the time at which the shown moment was produced; null while unknown. */
+  latencyMs: number | null;
+  /** Media after the playhead. */
+  bufferMs: number;
+  /** Distance to the live edge that the controller wants, and has. */
+  targetMs: number;
+  distanceMs: number | null;
+  rate: number;
+  /** Lateness of chunks over the last 20 s. */
+  lateness: { p50Ms: number; p99Ms: number };
+  /** Times and milliseconds the picture stood still for lack of media that was due. */
+  stalls: number;
+  stalledMs: number;
+  /** Seeks of the player's own. */
+  jumps: number;
+  /** Times the playlist was read again after a surprise. */
+  resyncs: number;
+  frames: number;
+  droppedFrames: number;
+  bytes: number;
+  epoch: number | null;
+  msn: number | null;
+  clock: ClockEstimate | null;
+  /** Milliseconds from construction to each step of the join; null before it. */
+  join: { initMs: number | null; firstChunkMs: number | null; placedMs: number | null; firstFrameMs: number | null };
+}
+
+/** Plays one broadcast in one element until `destroy`. */
+export class Player extends Emitter<PlayerEvents> {
+  private readonly policy: LatencyPolicy;
+  private readonly clock: ServerClock;
+  private loader: Loader | null = null;
+  private loaderState: LoaderState = 'connecting';
+  private playback: Playback | null = null;
+  private native: NativeRenderer | null = null;
+  private status_: Status = 'connecting';
+  private wantPlay: boolean;
+  private blocked = false;
+  private failure: PlayerError | null = null;
+  private rebuilds: number[] = [];
+  private at: { epoch: number; msn: number } | null = null;
+  private bytesBefore = 0;
+  private resyncsBefore = 0;
+  private pauseTimer: ReturnType<typeof setTimeout> | undefined;
+  private readonly tickTimer: ReturnType<typeof setInterval>;
+  private readonly startedMs = performance.now();
+  private readonly join: Stats['join'] = { initMs: null, firstChunkMs: null, placedMs: null, firstFrameMs: null };
+  private readonly ac = new AbortController();
+  private readonly url: string;
+
+  constructor(
+    readonly video: HTMLVideoElement,
+    url: string,
+    options: PlayerOptions = {},
+  ) {
+    super();
+    this.url = new URL(url, document.baseURI).href;
+    this.policy = { ...LATENCY_POLICY, ...options.latency };
+    this.wantPlay = options.autoplay ?? true;
+    const timeUrl = options.timeUrl === undefined ? new URL('/api/v1/time', this.url).href : options.timeUrl;
+    this.clock = new ServerClock(timeUrl);
+    if (options.muted) video.muted = true;
+    video.playsInline = true;
+    this.listen();
+    this.tickTimer = setInterval(() => this.tick(), TICK_MS);
+    performance.mark('nearcast:start');
+    this.begin();
+  }
+
+  get status(): Status {
+    return this.status_;
+  }
+
+  /** Plays from the live edge. Resolves once the browser has agreed or refused. */
+  async play(): Promise<void> {
+    this.wantPlay = true;
+    this.blocked = false;
+    clearTimeout(this.pauseTimer);
+    if (!this.loader && !this.native && !this.failure) this.begin();
+    await this.requestPlay();
+    this.refresh();
+  }
+
+  /** Stands still; after ten seconds the connection is given up too. */
+  pause(): void {
+    this.wantPlay = false;
+    this.video.pause();
+    clearTimeout(this.pauseTimer);
+    this.pauseTimer = setTimeout(() => this.stopLoading(), PAUSE_KEEPS_LOADING_MS);
+    this.refresh();
+  }
+
+  /** Moves to the live edge now. */
+  goLive(): void {
+    this.playback?.jumpToEdge();
+  }
+
+  /** Frees the element and every connection. The player is of no more use afterwards. */
+  destroy(): void {
+    this.ac.abort();
+    clearInterval(this.tickTimer);
+    clearTimeout(this.pauseTimer);
+    this.clock.stop();
+    this.stopLoading();
+    this.playback?.destroy();
+    this.playback = null;
+    this.native?.destroy();
+    this.native = null;
+  }
+
+  /** Figures of this moment. */
+  stats(): Stats {
+    const playback = this.playback;
+    const quality = this.video.getVideoPlaybackQuality?.();
+    const distanceS = playback?.distanceS ?? null;
+    return {
+      status: this.status_,
+      renderer: playback ? 'mse' : (this.native?.kind ?? null),
+      latencyMs: this.latencyMs(),
+      bufferMs: (playback?.bufferS ?? 0) * 1000,
+      targetMs: (playback?.targetS ?? 0) * 1000,
+      distanceMs: distanceS === null ? null : distanceS * 1000,
+      rate: this.video.playbackRate,
+      lateness: playback?.edge.lateness(performance.now()) ?? { p50Ms: 0, p99Ms: 0 },
+      stalls: playback?.stalls ?? 0,
+      stalledMs: playback?.stalledMs ?? 0,
+      jumps: playback?.jumps ?? 0,
+      resyncs: this.resyncsBefore + (this.loader?.resyncs ?? 0),
+      frames: quality?.totalVideoFrames ?? 0,
+      droppedFrames: quality?.droppedVideoFrames ?? 0,
+      bytes: this.bytesBefore + (this.loader?.bytes ?? 0),
+      epoch: this.at?.epoch ?? null,
+      msn: this.at?.msn ?? null,
+      clock: this.clock.known,
+      join: { ...this.join },
+    };
+  }
+
+  private latencyMs(): number | null {
+    const now = this.clock.now();
+    const position = this.video.currentTime;
+    const wall = this.playback
+      ? this.playback.begun ? this.playback.timeline.wallAt(position) : null
+      : (this.native?.wallAt(position) ?? null);
+    return now === null || wall === null ? null : now - wall;
+  }
+
+  private begin(): void {
+    if (mediaSourceClass()) {
+      this.playback ??= this.newPlayback();
+      this.playback.begun = false;
+      this.playback.expectBurst();
+      this.load();
+    } else if (playsHlsNatively(this.video)) {
+      this.native = new NativeRenderer(this.video, this.url);
+      this.loaderState = 'live';
+    } else {
+      this.fail(new PlayerError('unsupported', 'this browser plays neither Media Source Extensions nor HLS', true));
+      return;
+    }
+    this.watchFirstFrame();
+    if (this.wantPlay) void this.requestPlay();
+  }
+
+  private newPlayback(): Playback {
+    return new Playback(this.video, this.policy, () => performance.now(), {
+      ready: () => {
+        this.join.placedMs ??= this.sinceStart();
+        if (this.wantPlay && this.video.paused) void this.requestPlay();
+        this.refresh();
+      },
+      stalled: (durationMs) => this.emit('stall', { durationMs }),
+      failed: (error) => this.rebuild(error),
+    });
+  }
+
+  private load(): void {
+    this.loaderState = 'connecting';
+    const environment = {
+      fetch: (url: string, init: RequestInit) => fetch(url, init),
+      nowMs: () => performance.now(),
+      sleep,
+      random: Math.random,
+    };
+    this.loader = new Loader(this.url, environment, {
+      init: (init, mime) => {
+        this.join.initMs ??= this.sinceStart();
+        this.playback?.setInit(init, mime);
+      },
+      chunk: (chunk, at) => {
+        if (this.join.firstChunkMs === null) {
+          this.join.firstChunkMs = this.sinceStart();
+          performance.mark('nearcast:first-chunk');
+        }
+        this.at = { epoch: at.epoch, msn: at.msn };
+        this.playback?.append(chunk, at.arrivalMs);
+      },
+      state: (state) => {
+        if (state !== 'live') this.playback?.expectBurst();
+        this.loaderState = state;
+        this.refresh();
+      },
+      surprise: (error) => this.emit('error', error),
+    });
+    void this.loader.run();
+  }
+
+  private stopLoading(): void {
+    if (!this.loader) return;
+    this.bytesBefore += this.loader.bytes;
+    this.resyncsBefore += this.loader.resyncs;
+    this.loader.stop();
+    this.loader = null;
+  }
+
+  /** The renderer is broken: begin again from a random access point, but not for ever. */
+  private rebuild(error: PlayerError): void {
+    const now = performance.now();
+    this.rebuilds = [...this.rebuilds.filter((at) => now - at < REBUILD_WINDOW_MS), now];
+    this.stopLoading();
+    this.playback?.destroy();
+    this.playback = null;
+    if (this.rebuilds.length > REBUILDS_MAX) {
+      this.fail(new PlayerError('media', error.message, true, error));
+      return;
+    }
+    this.emit('error', error);
+    this.begin();
+  }
+
+  private fail(error: PlayerError): void {
+    this.failure = error;
+    // Listeners of a failure at construction subscribe right after it.
+    queueMicrotask(() => {
+      this.emit('error', error);
+      this.refresh();
+    });
+  }
+
+  /** Plays with sound, else without, else waits for a gesture. */
+  private async requestPlay(): Promise<void> {
+    try {
+      await this.video.play();
+      this.blocked = false;
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
+      if (!this.video.muted) {
+        this.video.muted = true;
+        this.emit('muted', { reason: 'autoplay' });
+        await this.requestPlay();
+      } else {
+        this.blocked = true;
+        this.refresh();
+      }
+    }
+  }
+
+  private listen(): void {
+    const { signal } = this.ac;
+    this.video.addEventListener('playing', () => this.refresh(), { signal });
+    this.video.addEventListener('waiting', () => this.refresh(), { signal });
+    this.video.addEventListener(
+      'pause',
+      () => {
+        // Media keys and the browser's own controls pause the element without asking us.
+        if (this.wantPlay && this.video.paused && this.playback?.begun && !this.video.ended) this.pause();
+      },
+      { signal },
+    );
+    this.video.addEventListener(
+      'play',
+      () => {
+        if (!this.wantPlay) void this.play();
+      },
+      { signal },
+    );
+    const wake = (): void => {
+      if (document.visibilityState !== 'visible') return;
+      this.clock.start(2);
+      this.tick();
+    };
+    document.addEventListener('visibilitychange', wake, { signal });
+    document.addEventListener('resume', wake, { signal });
+  }
+
+  private watchFirstFrame(): void {
+    if (this.join.firstFrameMs !== null) return;
+    const shown = (): void => {
+      if (this.join.firstFrameMs !== null || this.ac.signal.aborted) return;
+      this.join.firstFrameMs = this.sinceStart();
+      performance.mark('nearcast:first-frame');
+      this.emit('firstframe', { sinceStartMs: this.join.firstFrameMs });
+      // Asked only now: nothing may compete with the first picture.
+      this.clock.start();
+      this.refresh();
+    };
+    if ('requestVideoFrameCallback' in this.video) this.video.requestVideoFrameCallback(shown);
+    else (this.video as HTMLVideoElement).addEventListener('loadeddata', shown, { once: true });
+  }
+
+  private tick(): void {
+    const away = this.loaderState === 'away' || this.loaderState === 'ended' || this.loaderState === 'offline';
+    this.playback?.tick(away);
+    this.refresh();
+  }
+
+  private refresh(): void {
+    const status = this.derive();
+    if (status === this.status_ || this.ac.signal.aborted) return;
+    this.status_ = status;
+    this.emit('status', status);
+  }
+
+  private derive(): Status {
+    if (this.failure) return 'failed';
+    if (this.blocked) return 'blocked';
+    if (!this.wantPlay) return 'paused';
+    if (this.native) return this.video.readyState >= 3 ? 'playing' : 'connecting';
+    const shown = this.join.firstFrameMs !== null && this.playback?.begun === true;
+    const moving = shown && !this.playback?.standing;
+    const state = this.loaderState;
+    // What is buffered plays out before the viewer hears that nothing more comes.
+    if (moving && (state === 'live' || state === 'connecting' || (this.playback?.bufferS ?? 0) > 0.05)) return 'playing';
+    if (state === 'live') return shown ? 'buffering' : 'connecting';
+    if (state === 'connecting') return shown ? 'buffering' : 'connecting';
+    return state;
+  }
+
+  private sinceStart(): number {
+    return performance.now() - this.startedMs;
+  }
+}
+
+const TICK_MS = 50;
+const PAUSE_KEEPS_LOADING_MS = 10_000;
+const REBUILDS_MAX = 4;
+const REBUILD_WINDOW_MS = 60_000;
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve();
+      return;
+    }
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}
+
+/** Local Unix time in milliseconds, for pages that compare it with stamps in the picture. */
+export { localNow };
