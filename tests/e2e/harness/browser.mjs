@@ -1,0 +1,65 @@
+// Debian's Chromium without a screen, and a small web server for pages of stock players.
+// In → Out: a page address → a Playwright page with the probe armed; files of this folder and of node_modules over HTTP.
+// Spec: none.
+
+import { createReadStream } from 'node:fs';
+import { mkdir, stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { join, normalize } from 'node:path';
+import { chromium } from 'playwright-core';
+import { root } from './nearcast.mjs';
+import { arm } from './probe.mjs';
+
+const folder = join(root, 'tests/e2e');
+const FLAGS = [
+  '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+const KINDS = { html: 'text/html; charset=utf-8', js: 'text/javascript', mjs: 'text/javascript', css: 'text/css' };
+
+export async function launch({ args = [] } = {}) {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', headless: true, args: [...FLAGS, ...args] });
+}
+
+/** A page in a context of its own, with console errors and failed scripts collected in `problems`. */
+export async function open(browser, { viewport = { width: 1280, height: 800 }, ...options } = {}) {
+  const context = await browser.newContext({ viewport, ...options });
+  await arm(context);
+  const page = await context.newPage();
+  const problems = [];
+  page.on('pageerror', (error) => problems.push(`page: ${error.message}`));
+  page.on('console', (message) => {
+    if (message.type() === 'error') problems.push(`console: ${message.text()} (${message.location().url})`);
+  });
+  page.on('crash', () => problems.push('the page crashed'));
+  return { page, problems, close: () => context.close() };
+}
+
+/** A picture of the page for people to look at; not committed. */
+export async function screenshot(page, name) {
+  const artifacts = join(folder, 'artifacts');
+  await mkdir(artifacts, { recursive: true });
+  const path = join(artifacts, `${name}.png`);
+  await page.screenshot({ path });
+  return path;
+}
+
+/** Serves `harness/pages` and `node_modules` on a free port. */
+export async function servePages() {
+  const server = createServer(async (request, response) => {
+    const path = normalize(new URL(request.url, 'http://x').pathname);
+    const file = path.startsWith('/node_modules/') ? join(folder, path) : join(folder, 'harness/pages', path);
+    const found = await stat(file).catch(() => null);
+    if (!found?.isFile()) return response.writeHead(404).end();
+    response.writeHead(200, { 'content-type': KINDS[file.split('.').pop()] ?? 'application/octet-stream', 'cache-control': 'no-store' });
+    return createReadStream(file).pipe(response);
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  return {
+    url: (path) => `http://127.0.0.1:${server.address().port}${path}`,
+    close: () => new Promise((done) => {
+      server.closeAllConnections?.();
+      server.close(done);
+    }),
+  };
+}
