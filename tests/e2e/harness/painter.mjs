@@ -3,7 +3,7 @@
 // In → Out: size and rate → raw I420 pictures, each with the time at which it was made, on the standard input of an encoder.
 // Use: painter.mjs WxH FPS SECONDS COMMAND ARG…   (SECONDS 0: until stopped; the encoder's status is ours)
 // A picture is never early; if the encoder blocks, the stamps tell, because each is taken when its picture is written.
-// Spec: docs/pattern.md.
+// Spec: docs/clock-strip.md.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -2,7 +2,7 @@
 // In → Out: a Playwright page → a probe inside it, from before its first script → samples.
 // Delay of a picture = its expectedDisplayTime − the time painted into it, both on this host's clock. Nothing is subtracted.
 // Stalls and frozen time are counted beside it: a delay without them says nothing, for only shown pictures have one.
-// Spec: docs/pattern.md; WICG "HTMLVideoElement.requestVideoFrameCallback()".
+// Spec: docs/clock-strip.md; WICG "HTMLVideoElement.requestVideoFrameCallback()".
 
 import { inPage } from './strip.mjs';
 

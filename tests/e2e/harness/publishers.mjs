@@ -1,7 +1,7 @@
 // Encoders as people use them: our own pattern publisher, ffmpeg, GStreamer.
 // In → Out: an RTMP address and a shape of picture → a running encoder.
 // All paint the clock strip; those that can, flash and beep once in each second of media time.
-// Spec: docs/pattern.md; issue cases ING-16, ING-18.
+// Spec: docs/clock-strip.md; issue cases ING-16, ING-18.
 
 import { join } from 'node:path';
 import { binary, root } from './nearcast.mjs';

@@ -2,7 +2,7 @@
 // In → Out: the luma of 2 × 40 cell centres → the wall clock in ms that was painted, or null if it cannot be trusted.
 // Layout, MSB first: 32 bits of unix time in ms modulo 2^32, then a CRC-8 over those four bytes. White is one.
 // Written so that its source text can be sent into a page (`inPage`), where the reading happens.
-// Spec: docs/pattern.md, "Strip".
+// Spec: docs/clock-strip.md, "Strip".
 
 export const CELLS = 40;
 

@@ -1,6 +1,6 @@
 // The reader of the painted clock against known values, damage and the wrap of its 32 bits.
 // In → Out: times → cells → times.
-// Spec: docs/pattern.md, "Strip".
+// Spec: docs/clock-strip.md, "Strip".
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { crc8, decodeCells, encodeCells } from '../harness/strip.mjs';
