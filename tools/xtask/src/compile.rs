@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 
@@ -38,11 +39,38 @@ pub(crate) fn everything(profile: Profile) -> Result<PathBuf> {
     Ok(binary_path(profile, "nearcast"))
 }
 
-/// `web/dist`, up to date.
+/// `web/dist`, up to date. Left alone if it is: touched files would make cargo build the binary again.
 pub(crate) fn pages() -> Result<()> {
     let web = shell::root().join("web");
     install(&web)?;
+    let built = fs::metadata(web.join("dist/index.html")).and_then(|data| data.modified());
+    if let Ok(built) = built
+        && newest(&web) < built
+    {
+        println!("pages are up to date");
+        return Ok(());
+    }
     shell::run(npm(&web).args(["run", "build"]))
+}
+
+/// When a source of the pages was last touched.
+fn newest(folder: &Path) -> SystemTime {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return SystemTime::UNIX_EPOCH;
+    };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name() != "dist" && entry.file_name() != "node_modules")
+        .filter_map(|entry| {
+            let data = entry.metadata().ok()?;
+            if data.is_dir() {
+                Some(newest(&entry.path()))
+            } else {
+                data.modified().ok()
+            }
+        })
+        .max()
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// The binaries of these crates, with cargo's own progress on the terminal.
