@@ -3,4 +3,8 @@
 //! In → Out: bytes and times enter and leave by value; sockets and clocks belong to the caller.
 //! Spec: none; our own.
 
+pub mod http1;
 pub mod pattern;
+pub mod rng;
+pub mod synthetic;
+pub mod viewer;
