@@ -58,7 +58,7 @@ pub enum ChunkError {
 pub struct Reader {
     limits: Limits,
     size: u32,
-    streams: BTreeMap<u32, Stream>,
+    streams: BTreeMap<u32, Assembly>,
     /// Bytes taken from the input that are not consumed yet: an unfinished header, or what was read ahead to tell an
     /// extended timestamp from payload.
     held: Held,
@@ -111,7 +111,7 @@ enum Habit {
 }
 
 #[derive(Debug, Default)]
-struct Stream {
+struct Assembly {
     timestamp: u32,
     delta: u32,
     length: u32,
