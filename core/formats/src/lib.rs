@@ -3,6 +3,7 @@
 //! In → Out: what protocols carry → [`media::Event`]s, and access units → what viewers download.
 //! Spec: named in each module.
 
+pub mod assembler;
 pub mod codec;
 pub mod container;
 pub mod timeline;

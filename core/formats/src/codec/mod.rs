@@ -4,4 +4,5 @@
 //! Spec: named in each file.
 
 pub mod aac;
+mod bits;
 pub mod h264;

@@ -1,0 +1,114 @@
+//! When a media time happened by the server's clock.
+//!
+//! In → Out: (PTS, arrival) pairs → wall-clock time of each PTS, growing with it.
+//! Nothing can arrive before it happened, and the network and the encoder only ever add delay: so the least of recent
+//! (arrival − PTS) is the best guess, and neither a burst at the start nor jitter disturbs it. The guess is moved towards
+//! a new least in slopes along PTS, never in steps.
+//! Spec: none; our own.
+
+use media::{Delta, Timestamp, UnixTime};
+
+/// The mapping from media time to wall-clock time of one session.
+#[derive(Debug)]
+pub(super) struct WallClock {
+    /// The least (arrival − PTS) in each of the last seconds of arrival, newest last, in nanoseconds since 1970.
+    least: [i64; SECONDS],
+    second: i64,
+    started: Option<Timestamp>,
+    /// The greatest PTS so far.
+    latest: Timestamp,
+    /// The slope in use, and the one before it for pictures that come after others in decoding order.
+    current: Slope,
+    previous: Slope,
+}
+
+const SECONDS: usize = 10;
+/// A slope is chosen anew after this much media time, in nanoseconds.
+const SLOPE_LENGTH: i64 = 100_000_000;
+/// In the first seconds the guess follows quickly: a burst at the start is the rule.
+const START_LENGTH: i64 = 3_000_000_000;
+
+/// From `from` on the anchor moves by `per_thousand` of media time until it reaches `target`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slope {
+    from: Timestamp,
+    anchor: i64,
+    target: i64,
+    per_thousand: i64,
+}
+
+impl Slope {
+    fn at(self, time: Timestamp) -> i64 {
+        let passed = time.since(self.from).as_nanos().max(0);
+        let reach = passed / 1_000 * self.per_thousand;
+        self.anchor + (self.target - self.anchor).clamp(-reach, reach)
+    }
+}
+
+impl WallClock {
+    pub(super) fn new() -> Self {
+        Self {
+            least: [i64::MAX; SECONDS],
+            second: 0,
+            started: None,
+            latest: Timestamp::from_nanos(i64::MIN),
+            current: Slope::default(),
+            previous: Slope::default(),
+        }
+    }
+
+    /// The wall-clock time of `pts`. `arrival` never goes back.
+    pub(super) fn place(&mut self, pts: Timestamp, arrival: UnixTime) -> UnixTime {
+        let now = i64::try_from(arrival.as_nanos()).unwrap_or(i64::MAX);
+        let least = self.observe(now, now.saturating_sub(pts.as_nanos()));
+        self.latest = self.latest.max(pts);
+        let latest = self.latest;
+        let started = *self.started.get_or_insert_with(|| {
+            self.current = Slope {
+                from: latest,
+                anchor: least,
+                target: least,
+                per_thousand: 0,
+            };
+            self.previous = self.current;
+            latest
+        });
+        if latest.since(self.current.from).as_nanos() >= SLOPE_LENGTH {
+            self.previous = self.current;
+            let anchor = self.current.at(latest);
+            let young = latest.since(started).as_nanos() < START_LENGTH;
+            let per_thousand = match (anchor - least).abs() {
+                // A publisher that sends much faster than time passes: do not run into the future.
+                1_000_000_000.. if anchor > least => 950,
+                _ if young => 500,
+                _ => 20,
+            };
+            self.current = Slope {
+                from: latest,
+                anchor,
+                target: least,
+                per_thousand,
+            };
+        }
+        let slope = if pts >= self.current.from {
+            self.current
+        } else {
+            self.previous
+        };
+        UnixTime::from_nanos(0) + Delta::from_nanos(slope.at(pts).saturating_add(pts.as_nanos()))
+    }
+
+    /// Takes a difference in, and returns the least of the last seconds.
+    fn observe(&mut self, now: i64, difference: i64) -> i64 {
+        let second = now / 1_000_000_000;
+        let passed = usize::try_from(second - self.second)
+            .unwrap_or(0)
+            .min(SECONDS);
+        self.least.rotate_left(passed % SECONDS);
+        self.least[SECONDS - passed..].fill(i64::MAX);
+        self.second = self.second.max(second);
+        let newest = &mut self.least[SECONDS - 1];
+        *newest = (*newest).min(difference);
+        self.least.iter().copied().min().unwrap_or(difference)
+    }
+}
