@@ -217,6 +217,12 @@ impl Session {
         }
     }
 
+    /// Excuses the peer's silence so far: the caller did not read, because what comes after it was busy.
+    pub fn handle_pause(&mut self, now: Duration) {
+        self.byte_at = now;
+        self.message_at = now;
+    }
+
     /// Bytes to send, if any.
     pub fn poll_output(&mut self) -> Option<Bytes> {
         (!self.out.is_empty()).then(|| Bytes::from(std::mem::take(&mut self.out)))

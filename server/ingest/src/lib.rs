@@ -4,6 +4,7 @@
 //! Spec: none at this level.
 
 pub mod accept;
+mod metrics;
 pub mod rtmp;
 
 pub use accept::{Admission, Gate, Protocol, PublishRequest, Refusal, RefusalCode, SessionId};

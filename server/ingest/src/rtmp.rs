@@ -1,16 +1,23 @@
-//! RTMP publishers: one task a connection, which moves bytes between the socket and the session machine.
+//! RTMP publishers: the listener, its limits, and one task a connection.
 //!
 //! In → Out: TCP connections → [`media::Event`]s; the gate's refusals and the broadcast's feedback → onStatus messages.
+//! A connection costs under 2 kB until its handshake is complete. Past the limit of connections new ones are closed.
 //! Spec: Adobe RTMP 1.0; Enhanced RTMP v2.
 
+mod connection;
+mod policer;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::Gate;
+use crate::metrics;
+use connection::Connection;
 
 /// Limits of the RTMP listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +49,13 @@ impl Default for RtmpConfig {
     }
 }
 
+/// What all connections of a listener share.
+struct Context {
+    config: RtmpConfig,
+    gate: Arc<dyn Gate>,
+    shutdown: CancellationToken,
+}
+
 /// Serves RTMP publishers on `listener` until `shutdown`; the task ends when all its connections have ended.
 pub fn spawn_rtmp(
     listener: TcpListener,
@@ -49,8 +63,55 @@ pub fn spawn_rtmp(
     gate: Arc<dyn Gate>,
     shutdown: CancellationToken,
 ) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let _ = (listener, config, gate);
-        shutdown.cancelled().await;
-    })
+    metrics::describe();
+    tokio::spawn(accept(
+        listener,
+        Arc::new(Context {
+            config,
+            gate,
+            shutdown,
+        }),
+    ))
+}
+
+async fn accept(listener: TcpListener, context: Arc<Context>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = context.shutdown.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) if connections.len() < context.config.connections_max => {
+                    connections.spawn(serve(Arc::clone(&context), stream, peer));
+                }
+                Ok(_) => metrics::connection_refused(),
+                Err(error) => {
+                    // Out of file descriptors, most likely: others must close before the next can come.
+                    tracing::warn!(%error, "RTMP connection cannot be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// How long the listener rests after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+async fn serve(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) {
+    let _open = metrics::ConnectionOpen::new();
+    // Failing to set an option costs latency or memory, not correctness.
+    let _ = stream.set_nodelay(true);
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(10))
+        .with_interval(Duration::from_secs(5));
+    let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+    let mut connection = Connection::new(context, stream, peer);
+    if connection.handshake().await {
+        // Boxed: a socket that has not finished its handshake must stay small.
+        Box::pin(connection.run()).await;
+    }
 }
