@@ -98,7 +98,7 @@ const AUDIO_TOLERANCE: i64 = 120_000_000;
 const VIDEO_TOLERANCE: i64 = 1_500_000;
 /// How far to one side all recent stamps must lie before the grid moves.
 const AUDIO_ONE_SIDED: i64 = 5_000_000;
-const VIDEO_ONE_SIDED: i64 = 300_000;
+const VIDEO_ONE_SIDED: i64 = 600_000;
 /// The shortest step between two units.
 const STEP_MIN: Duration = Duration::from_millis(1);
 /// So many recent misses and the cadence is thrown away.

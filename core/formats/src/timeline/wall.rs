@@ -17,12 +17,13 @@ pub(super) struct WallClock {
     started: Option<Timestamp>,
     /// The greatest PTS so far.
     latest: Timestamp,
-    /// The slope in use, and the one before it for pictures that come after others in decoding order.
-    current: Slope,
-    previous: Slope,
+    /// The slope in use first, then those before it, for pictures that come after others in decoding order.
+    slopes: [Slope; SLOPES],
 }
 
 const SECONDS: usize = 10;
+/// With [`SLOPE_LENGTH`] 0.8 s: more than sixteen frames of reordering at common rates.
+const SLOPES: usize = 8;
 /// A slope is chosen anew after this much media time, in nanoseconds.
 const SLOPE_LENGTH: i64 = 100_000_000;
 /// In the first seconds the guess follows quickly: a burst at the start is the rule.
@@ -52,8 +53,7 @@ impl WallClock {
             second: 0,
             started: None,
             latest: Timestamp::from_nanos(i64::MIN),
-            current: Slope::default(),
-            previous: Slope::default(),
+            slopes: [Slope::default(); SLOPES],
         }
     }
 
@@ -64,37 +64,36 @@ impl WallClock {
         self.latest = self.latest.max(pts);
         let latest = self.latest;
         let started = *self.started.get_or_insert_with(|| {
-            self.current = Slope {
+            self.slopes = [Slope {
                 from: latest,
                 anchor: least,
                 target: least,
                 per_thousand: 0,
-            };
-            self.previous = self.current;
+            }; SLOPES];
             latest
         });
-        if latest.since(self.current.from).as_nanos() >= SLOPE_LENGTH {
-            self.previous = self.current;
-            let anchor = self.current.at(latest);
+        if latest.since(self.slopes[0].from).as_nanos() >= SLOPE_LENGTH {
+            let anchor = self.slopes[0].at(latest);
             let young = latest.since(started).as_nanos() < START_LENGTH;
             let per_thousand = match (anchor - least).abs() {
                 // A publisher that sends much faster than time passes: do not run into the future.
-                1_000_000_000.. if anchor > least => 950,
-                _ if young => 500,
+                1_000_000_000.. if anchor > least => 900,
+                _ if young => 900,
                 _ => 20,
             };
-            self.current = Slope {
+            self.slopes.rotate_right(1);
+            self.slopes[0] = Slope {
                 from: latest,
                 anchor,
                 target: least,
                 per_thousand,
             };
         }
-        let slope = if pts >= self.current.from {
-            self.current
-        } else {
-            self.previous
-        };
+        let slope = self
+            .slopes
+            .iter()
+            .find(|slope| slope.from <= pts)
+            .unwrap_or(&self.slopes[SLOPES - 1]);
         UnixTime::from_nanos(0) + Delta::from_nanos(slope.at(pts).saturating_add(pts.as_nanos()))
     }
 

@@ -22,10 +22,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Awaits with a limit: a test that hangs fails.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} took more than {PATIENCE:?}"),
-    }
+    let result = tokio::time::timeout(PATIENCE, future).await;
+    result.unwrap_or_else(|_| panic!("{what} took more than {PATIENCE:?}"))
 }
 
 /// One admitted session as its broadcast sees it.
