@@ -163,7 +163,7 @@ fn slow_mode_lets_one_comment_of_an_author_through_in_its_time() {
 fn the_gate_decides_who_may_comment() {
     let mut driver = Driver::new(Policy::default());
     let set = |driver: &mut Driver, gate| {
-        driver.handle(Input::Moderate(Actor::Broadcaster, Action::SetGate(gate)))
+        driver.handle(Input::Moderate(Actor::Broadcaster, Action::SetGate(gate)));
     };
     set(&mut driver, Gate::First(2));
     for id in 1..=3 {

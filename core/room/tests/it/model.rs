@@ -77,11 +77,11 @@ fn apply(driver: &mut Driver, step: &Step) {
             CommentId(id * 16 + id % 12),
         )),
         Step::Review(id, passes) => {
-            driver.handle(Input::Reviewed(CommentId(id * 16 + id % 12), passes))
+            driver.handle(Input::Reviewed(CommentId(id * 16 + id % 12), passes));
         }
         Step::Staff(count) => driver.handle(Input::Staff(count)),
         Step::Vote(viewer, jury) => {
-            driver.handle(Input::Vote(ViewerId(viewer), JuryId(jury), Vote::Abuse))
+            driver.handle(Input::Vote(ViewerId(viewer), JuryId(jury), Vote::Abuse));
         }
         Step::Wait(millis) => driver.advance(millis),
     }
@@ -176,13 +176,17 @@ proptest! {
         after in prop::collection::vec(step(), 1..150),
     ) {
         let mut first = Driver::new(policy(false));
-        before.iter().for_each(|step| apply(&mut first, step));
+        for step in &before {
+            apply(&mut first, step);
+        }
         let snapshot = first.room.snapshot(first.time());
         let shown: BTreeSet<CommentId> = snapshot.last.iter().map(|comment| comment.id).collect();
         let (total, seq) = (snapshot.hearts_total(), snapshot.seq);
         let start = room::Start { epoch: 2, seed: 3, snapshot: Some(snapshot) };
         let mut second = Driver::restarted(policy(false), start, first.now + 100);
-        after.iter().for_each(|step| apply(&mut second, step));
+        for step in &after {
+            apply(&mut second, step);
+        }
         second.advance(1_000);
         for beat in second.beats() {
             prop_assert!(beat.seq > seq && beat.hearts_total >= total);

@@ -13,7 +13,7 @@ use super::{Findings, Tree};
 use crate::shell;
 
 /// The pure crates.
-pub(crate) const CORE: &[&str] = &["media", "formats", "rtmp", "hls"];
+pub(crate) const CORE: &[&str] = &["media", "formats", "rtmp", "hls", "room"];
 
 /// The longest chain of our own crates that a reader has to hold in mind.
 const DEPTH_MAX: usize = 7;
