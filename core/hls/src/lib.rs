@@ -14,6 +14,7 @@ pub mod prefetch;
 pub mod reload;
 mod segment;
 mod snapshot;
+mod timeline;
 mod window;
 
 pub use output::{Cut, Output, Start};

@@ -36,7 +36,10 @@ impl BroadcastId {
         if text.len() > Self::LENGTH_MAX {
             return Err(IdError::TooLong);
         }
-        if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
+        if !text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        {
             return Err(IdError::Character);
         }
         Ok(Self(text.into()))
@@ -73,7 +76,14 @@ pub enum RenditionName {
 
 impl RenditionName {
     /// All names, best first, sound last.
-    pub const ALL: [Self; 6] = [Self::Source, Self::P1080, Self::P720, Self::P480, Self::P240, Self::Audio];
+    pub const ALL: [Self; 6] = [
+        Self::Source,
+        Self::P1080,
+        Self::P720,
+        Self::P480,
+        Self::P240,
+        Self::Audio,
+    ];
 
     /// The name in a path; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
@@ -160,7 +170,10 @@ mod tests {
 
     #[test]
     fn an_id_is_one_harmless_path_component() {
-        assert_eq!(BroadcastId::parse("my-show_7").unwrap().as_str(), "my-show_7");
+        assert_eq!(
+            BroadcastId::parse("my-show_7").unwrap().as_str(),
+            "my-show_7"
+        );
         assert_eq!(BroadcastId::parse(""), Err(IdError::Empty));
         assert_eq!(BroadcastId::parse(&"a".repeat(65)), Err(IdError::TooLong));
         for bad in ["..", "a/b", "a%2e", "ü", "a b", "a\0"] {

@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
+const SECONDS_1900_TO_1970: u64 = 2_208_988_800;
 
 /// How a conversion between units treats what does not divide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +61,19 @@ fn divide(numerator: i128, denominator: i128, rounding: Rounding) -> i64 {
 }
 
 fn ticks_to_nanos(ticks: i64, scale: Timescale) -> i64 {
-    divide(i128::from(ticks) * NANOS_PER_SECOND, i128::from(scale.hertz()), Rounding::Nearest)
+    divide(
+        i128::from(ticks) * NANOS_PER_SECOND,
+        i128::from(scale.hertz()),
+        Rounding::Nearest,
+    )
 }
 
 fn nanos_to_ticks(nanos: i64, scale: Timescale, rounding: Rounding) -> i64 {
-    divide(i128::from(nanos) * i128::from(scale.hertz()), NANOS_PER_SECOND, rounding)
+    divide(
+        i128::from(nanos) * i128::from(scale.hertz()),
+        NANOS_PER_SECOND,
+        rounding,
+    )
 }
 
 /// A point on a media timeline, in nanoseconds since that timeline's zero. May be negative (a DTS before the first PTS).
@@ -177,7 +186,10 @@ impl Duration {
     }
 
     /// Seconds as a floating-point number, for printing only.
-    #[expect(clippy::cast_precision_loss, reason = "for printing; 52 bits of nanoseconds are 52 days exact")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "for printing; 52 bits of nanoseconds are 52 days exact"
+    )]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
     }
@@ -260,7 +272,11 @@ impl Delta {
 
     /// The length if it is not negative.
     pub const fn to_duration(self) -> Option<Duration> {
-        if self.0 < 0 { None } else { Some(Duration(self.0.unsigned_abs())) }
+        if self.0 < 0 {
+            None
+        } else {
+            Some(Duration(self.0.unsigned_abs()))
+        }
     }
 
     /// Ticks of a timescale.
@@ -321,10 +337,18 @@ impl UnixTime {
 
     /// The 64-bit NTP form of a `prft` box: seconds since 1900 in the upper half, the fraction in the lower.
     pub const fn to_ntp(self) -> u64 {
-        const SECONDS_1900_TO_1970: u64 = 2_208_988_800;
         let seconds = self.0 / 1_000_000_000 + SECONDS_1900_TO_1970;
         let fraction = ((self.0 % 1_000_000_000) << 32) / 1_000_000_000;
         (seconds << 32) | fraction
+    }
+
+    /// From the 64-bit NTP form, to the nearest nanosecond; `None` for times before 1970.
+    pub const fn from_ntp(ntp: u64) -> Option<Self> {
+        let nanos = ((ntp & 0xffff_ffff) * 1_000_000_000 + (1 << 31)) >> 32;
+        match (ntp >> 32).checked_sub(SECONDS_1900_TO_1970) {
+            Some(seconds) => Some(Self(seconds * 1_000_000_000 + nanos)),
+            None => None,
+        }
     }
 }
 
@@ -350,15 +374,23 @@ impl fmt::Display for UnixTime {
         // Civil date from days since 1970, in eras of 400 years that begin on 1 March (proleptic Gregorian calendar).
         let shifted = days + 719_468;
         let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_index = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-        let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+        let month = if month_index < 10 {
+            month_index + 3
+        } else {
+            month_index - 9
+        };
         let year = year_of_era + era * 400 + u64::from(month <= 2);
         let (hour, minute) = (day_millis / 3_600_000, day_millis / 60_000 % 60);
         let (second, milli) = (day_millis / 1_000 % 60, day_millis % 1_000);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
+        )
     }
 }
 
@@ -371,7 +403,10 @@ mod tests {
         for hertz in [8_000, 44_100, 48_000, 90_000, 96_000] {
             let scale = Timescale::new(hertz).unwrap();
             for ticks in (0..10_000_000).step_by(1_024).chain([1, 2, 3, -1, -1_023]) {
-                assert_eq!(Timestamp::from_ticks(ticks, scale).to_ticks(scale, Rounding::Nearest), ticks);
+                assert_eq!(
+                    Timestamp::from_ticks(ticks, scale).to_ticks(scale, Rounding::Nearest),
+                    ticks
+                );
             }
         }
     }
@@ -380,9 +415,15 @@ mod tests {
     fn rounding_is_what_it_is_called_also_below_zero() {
         let at = |nanos| Timestamp::from_nanos(nanos);
         assert_eq!(at(1_500_000).to_ticks(Timescale::MILLIS, Rounding::Down), 1);
-        assert_eq!(at(1_500_000).to_ticks(Timescale::MILLIS, Rounding::Nearest), 2);
+        assert_eq!(
+            at(1_500_000).to_ticks(Timescale::MILLIS, Rounding::Nearest),
+            2
+        );
         assert_eq!(at(1_000_001).to_ticks(Timescale::MILLIS, Rounding::Up), 2);
-        assert_eq!(at(-1_500_000).to_ticks(Timescale::MILLIS, Rounding::Down), -2);
+        assert_eq!(
+            at(-1_500_000).to_ticks(Timescale::MILLIS, Rounding::Down),
+            -2
+        );
         assert_eq!(at(-1_500_000).to_ticks(Timescale::MILLIS, Rounding::Up), -1);
     }
 
@@ -397,6 +438,16 @@ mod tests {
 
     #[test]
     fn ntp_time_counts_from_1900() {
-        assert_eq!(UnixTime::from_millis(500).to_ntp(), (2_208_988_800 << 32) | 0x8000_0000);
+        assert_eq!(
+            UnixTime::from_millis(500).to_ntp(),
+            (2_208_988_800 << 32) | 0x8000_0000
+        );
+        assert_eq!(
+            UnixTime::from_ntp((2_208_988_800 << 32) | 0x8000_0000),
+            Some(UnixTime::from_millis(500))
+        );
+        assert_eq!(UnixTime::from_ntp(1 << 32), None);
+        let precise = UnixTime::from_nanos(1_795_350_896_789_123_456);
+        assert_eq!(UnixTime::from_ntp(precise.to_ntp()), Some(precise));
     }
 }

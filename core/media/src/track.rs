@@ -64,7 +64,9 @@ impl Track {
     pub fn timescale(&self) -> Timescale {
         match &self.config {
             TrackConfig::Video(_) => Timescale::MPEG,
-            TrackConfig::Audio(audio) => Timescale::new(audio.sample_rate).unwrap_or(Timescale::MPEG),
+            TrackConfig::Audio(audio) => {
+                Timescale::new(audio.sample_rate).unwrap_or(Timescale::MPEG)
+            }
         }
     }
 }

@@ -4,3 +4,5 @@
 //! Spec: named in each file.
 
 pub mod flv;
+pub mod fmp4;
+pub mod mpegts;

@@ -6,3 +6,6 @@
 pub mod media;
 pub mod multivariant;
 pub mod parse;
+mod render;
+
+pub use render::{init_uri, part_uri, playlist as media_playlist, segment_uri};

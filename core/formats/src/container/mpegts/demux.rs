@@ -1,0 +1,4 @@
+//! Being written.
+//!
+//! In → Out: nothing yet.
+//! Spec: none.
