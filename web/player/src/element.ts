@@ -21,6 +21,9 @@ export const MESSAGES: Record<Status, string> = {
   failed: 'This browser cannot play the broadcast.',
 };
 
+/** What the badge says when it is not "Live". */
+const BADGES: Partial<Record<Status, string>> = { away: 'Away', ended: 'Ended', paused: 'Paused' };
+
 const IDLE_AFTER_MS = 2_600;
 const BADGE_EVERY_MS = 250;
 const FORWARDED = ['status', 'firstframe', 'stall', 'muted', 'error'] as const;
@@ -208,7 +211,9 @@ export class NearcastPlayerElement extends HTMLElement {
     setIcon(view.mute, video.muted ? 'silent' : 'sound', video.muted ? 'Unmute (M)' : 'Mute (M)');
     view.volume.value = String(video.muted ? 0 : video.volume);
     if (!video.muted) view.unmute.hidden = true;
-    view.start.hidden = status !== 'blocked';
+    view.start.hidden = !stopped;
+    view.start.classList.toggle('small', status === 'paused');
+    view.live.textContent = BADGES[status] ?? 'Live';
     const waiting = status === 'connecting' || status === 'buffering';
     const message = waiting || stopped || status === 'playing' ? '' : (this.getAttribute('message') ?? MESSAGES[status]);
     if (view.message.textContent !== message) view.message.textContent = message;

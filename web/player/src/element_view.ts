@@ -87,11 +87,15 @@ svg { width: 26px; height: 26px; fill: currentColor; display: block; filter: dro
 .start { position: absolute; inset: 0; margin: auto; width: 84px; height: 84px; border-radius: 50%; display: grid; place-items: center;
   background: #fffffff0; color: #111; box-shadow: 0 8px 40px #0008; }
 .start svg { width: 44px; height: 44px; filter: none; }
+.start.small { width: 68px; height: 68px; background: #0009; color: #fff; backdrop-filter: blur(10px); }
+.start.small svg { width: 36px; height: 36px; }
 .unmute { position: absolute; left: 50%; bottom: calc(72px + env(safe-area-inset-bottom)); transform: translateX(-50%);
   display: inline-flex; align-items: center; gap: 8px; padding: 10px 18px 10px 12px; border-radius: 999px; background: #fffffff2; color: #111;
   font-weight: 650; white-space: nowrap; box-shadow: 0 6px 28px #0007; }
 .unmute svg { filter: none; }
 :host(:not([controls])) :is(.top, .bottom, .shade) { display: none; }
+:host(:is([status=offline], [status=ended], [status=unreachable], [status=failed])) :is(.bar, .unmute) { display: none; }
+:host(:not([status])) .badge, :host(:is([status=connecting], [status=offline], [status=unreachable], [status=failed])) .badge { visibility: hidden; }
 :host([idle]) :is(.shade, .bottom) { opacity: 0; pointer-events: none; }
 :host([idle]) .bottom * { pointer-events: none; }
 :host([idle]) .top ::slotted(*) { opacity: 0; transition: opacity .25s; }
@@ -111,6 +115,7 @@ export interface View {
   state: HTMLElement;
   message: HTMLElement;
   start: HTMLButtonElement;
+  live: HTMLElement;
   unmute: HTMLButtonElement;
   badge: HTMLButtonElement;
   delay: HTMLElement;
@@ -137,7 +142,7 @@ export function buildView(root: ShadowRoot): View {
     return found;
   };
   return {
-    video: find('video'), state: find('.state'), message: find('.message'), start: find('.start'),
+    video: find('video'), state: find('.state'), message: find('.message'), start: find('.start'), live: find('.live'),
     unmute: find('.unmute'), badge: find('.badge'), delay: find('.delay'), play: find('.bar [data-do=play]'),
     mute: find('.bar [data-do=mute]'), volume: find('.volume'), pip: find('[data-do=pip]'), full: find('[data-do=full]'),
   };

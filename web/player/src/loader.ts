@@ -70,13 +70,16 @@ export class Loader {
   private resume: (Point & { bytes: number }) | null = null;
   private failures = 0;
   private currentSinceMs = 0;
+  private lastChunkMs: number;
   private lastCheckMs = 0;
 
   constructor(
     private readonly url: string,
     private readonly env: LoaderEnvironment,
     private readonly output: LoaderOutput,
-  ) {}
+  ) {
+    this.lastChunkMs = env.nowMs();
+  }
 
   /** Runs until `stop`; never rejects. */
   async run(): Promise<void> {
@@ -87,6 +90,8 @@ export class Loader {
         if (point) {
           await this.follow(point);
           this.resyncs += 1;
+          // The server answers and lists the broadcast, and still nothing comes.
+          if (this.env.nowMs() - this.lastChunkMs >= LOADER_TIMES.awayMs) this.setState('away');
         }
       } catch (error) {
         this.report(asPlayerError(error, 'network'));
@@ -188,7 +193,8 @@ export class Loader {
 
   private open(point: Point): SegmentRequest {
     const base = this.variant?.url ?? this.url;
-    return new SegmentRequest(this.env, point.epoch, point.msn, segmentUrl(base, point.epoch, point.msn));
+    const { epoch, msn } = point;
+    return new SegmentRequest(this.env, epoch, msn, segmentUrl(base, epoch, msn), this.abort.signal);
   }
 
   /** Plays on from `point` until a surprise. */
@@ -249,6 +255,7 @@ export class Loader {
       if (offset < before) continue;
       this.resume = { epoch: request.epoch, msn: request.msn, bytes: offset + chunk.bytes.byteLength };
       this.failures = 0;
+      this.lastChunkMs = arrivalMs;
       this.bytes += chunk.bytes.byteLength;
       this.output.chunk(chunk, { epoch: request.epoch, msn: request.msn, arrivalMs });
       this.setState('live');
@@ -272,7 +279,8 @@ export class Loader {
     const media = await this.readMedia();
     const edge = media?.prefetch[0];
     if (!media || media.ended) return false;
-    return !edge || (edge.epoch === current.epoch && edge.msn === current.msn);
+    // An older number is an older playlist, from a cache.
+    return !edge || (edge.epoch === current.epoch && edge.msn <= current.msn);
   }
 }
 

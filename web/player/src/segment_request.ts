@@ -51,7 +51,12 @@ export class SegmentRequest {
     readonly epoch: number,
     readonly msn: number,
     url: string,
+    /** Ends this request together with whatever it belongs to. */
+    parent: AbortSignal,
   ) {
+    const { signal } = this.abort;
+    if (parent.aborted) this.cancel();
+    else parent.addEventListener('abort', () => this.cancel(), { signal });
     void this.read(url);
   }
 
@@ -103,8 +108,9 @@ export class SegmentRequest {
     } catch (error) {
       this.error = asPlayerError(error, 'network');
       this.phase = 'failed';
-      this.abort.abort();
     }
+    // Also lets go of the parent's signal, which outlives thousands of requests.
+    this.abort.abort();
     this.wake?.();
   }
 

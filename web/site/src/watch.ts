@@ -42,7 +42,7 @@ function start(): void {
     const words = explain(status, lookup, id);
     if (words === null) element.removeAttribute('message');
     else element.setAttribute('message', words);
-    elsewhere.hidden = !['ended', 'offline', 'away', 'failed'].includes(status);
+    elsewhere.hidden = !['ended', 'offline', 'failed'].includes(status);
     if (lookup.kind !== 'found') return;
     const { title, since, viewers, state } = lookup.broadcast;
     heading.textContent = title;

@@ -1,0 +1,104 @@
+// Tests of the small pure policies: joining, recovering, clocks, timelines and the live edge.
+//
+// In → Out: situations → decisions.
+// Spec: the headers of the modules under test.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { improve } from '../src/clock.ts';
+import { LiveEdge } from '../src/edge.ts';
+import { burstGrow, burstStart, burstVerdict } from '../src/join.ts';
+import { recover } from '../src/recovery.ts';
+import { Timeline } from '../src/timeline.ts';
+
+test('a join begins as soon as its burst has stopped', () => {
+  let burst = burstStart(0, 1);
+  burst = burstGrow(burst, 3, 2.9);
+  assert.deepEqual(burstVerdict(burst, 6), { begin: false, over: false });
+  assert.deepEqual(burstVerdict(burst, 15), { begin: true, over: true });
+});
+
+test('a segment that has only just begun is live from its first chunk', () => {
+  assert.equal(burstVerdict(burstStart(0, 0.033), 12).begin, true);
+});
+
+test('on a slow path the picture begins inside the burst, and lateness is not measured until it is over', () => {
+  let burst = burstStart(0, 0);
+  for (let ms = 10; ms <= 420; ms += 10) burst = burstGrow(burst, ms, ms * 0.004);
+  assert.deepEqual(burstVerdict(burst, 421), { begin: true, over: false });
+});
+
+test('media that comes at real time is not a burst, however steadily it comes', () => {
+  let burst = burstStart(0, 0);
+  for (let ms = 10; ms <= 100; ms += 10) burst = burstGrow(burst, ms, ms / 1000);
+  assert.equal(burstVerdict(burst, 101).over, true);
+});
+
+test('a hole in the buffer is jumped', () => {
+  const ranges = [{ start: 0, end: 10 }, { start: 14, end: 15 }];
+  assert.equal(recover({ positionS: 10, ranges, stuckMs: 100, targetS: 0.25 }), 14.001);
+  assert.equal(recover({ positionS: 9.99, ranges, stuckMs: 100, targetS: 0.25 }), 14.001);
+  assert.equal(recover({ positionS: 9.99, ranges, stuckMs: 20, targetS: 0.25 }), null);
+});
+
+test('an empty buffer is waited for', () => {
+  assert.equal(recover({ positionS: 10, ranges: [{ start: 0, end: 10 }], stuckMs: 60_000, targetS: 0.25 }), null);
+  assert.equal(recover({ positionS: 10, ranges: [], stuckMs: 60_000, targetS: 0.25 }), null);
+});
+
+test('a playhead that stands in front of media is nudged, once it has had time', () => {
+  const seen = { positionS: 5, ranges: [{ start: 0, end: 10 }], targetS: 0.25 };
+  assert.equal(recover({ ...seen, stuckMs: 1_000 }), null);
+  assert.equal(recover({ ...seen, stuckMs: 2_000 }), 5.05);
+});
+
+test('a playhead far beyond everything buffered comes back', () => {
+  assert.equal(recover({ positionS: 100, ranges: [{ start: 0, end: 10 }], stuckMs: 400, targetS: 0.25 }), 9.75);
+});
+
+test('the shortest round trip speaks for the clock, until it is too old', () => {
+  const slow = improve(null, { sentMs: 0, receivedMs: 100, serverMs: 5_050 });
+  assert.deepEqual(slow, { offsetMs: 5_000, rttMs: 100, takenMs: 100 });
+  const quick = improve(slow, { sentMs: 200, receivedMs: 204, serverMs: 5_212 });
+  assert.equal(quick?.offsetMs, 5_010);
+  assert.equal(improve(quick, { sentMs: 300, receivedMs: 350, serverMs: 9_999 }), quick);
+  const later = improve(quick, { sentMs: 1_000_000, receivedMs: 1_000_020, serverMs: 1_005_020 });
+  assert.equal(later?.rttMs, 20);
+  assert.equal(improve(quick, { sentMs: 0, receivedMs: 1, serverMs: Number.NaN }), quick);
+});
+
+test('wall time is told piece by piece across a publisher that went away', () => {
+  const timeline = new Timeline();
+  assert.equal(timeline.wallAt(1), null);
+  timeline.add(10, 100_000);
+  timeline.add(12, 102_000);
+  timeline.add(14, 130_000);
+  assert.equal(timeline.wallAt(13), 103_000);
+  assert.equal(timeline.wallAt(14.5), 130_500);
+  assert.equal(timeline.wallAt(9), 99_000);
+});
+
+test('a timeline that starts again forgets what lay ahead, and never grows without bound', () => {
+  const timeline = new Timeline();
+  timeline.add(1_000, 5_000);
+  timeline.add(2, 9_000);
+  assert.equal(timeline.wallAt(1_000), 9_000 + 998_000);
+  for (let s = 3; s < 5_000; s += 1) timeline.add(s, s * 1_000);
+  assert.equal(timeline.wallAt(4_999), 4_999_000);
+});
+
+test('the edge is where the fastest chunk says it is, and the others are late', () => {
+  const edge = new LiveEdge();
+  for (let i = 0; i < 100; i += 1) edge.observe(1_000 + i * 33 + (i % 10 === 0 ? 40 : i % 2), i * 0.033);
+  assert.ok(Math.abs((edge.at(1_000) ?? 99) - 0) < 0.001);
+  const { p50Ms, p99Ms } = edge.lateness(5_000);
+  assert.ok(p50Ms <= 1.01 && p99Ms > 39 && p99Ms <= 41, `${p50Ms} ${p99Ms}`);
+});
+
+test('a slower path is believed after twenty seconds', () => {
+  const edge = new LiveEdge();
+  for (let ms = 0; ms < 10_000; ms += 33) edge.observe(ms, ms / 1000);
+  for (let ms = 10_000; ms < 40_000; ms += 33) edge.observe(ms + 50, ms / 1000);
+  assert.ok(Math.abs((edge.at(40_000) ?? 0) - 39.95) < 0.002);
+  assert.ok(edge.lateness(40_000).p99Ms < 1);
+});

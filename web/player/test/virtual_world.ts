@@ -1,0 +1,197 @@
+// A world for the loader: a clock that moves only when everybody waits, and a server made of growing bodies.
+//
+// In → Out: playlists, segments and their chunks by name → responses as the design contract has them; a request log.
+// Nothing here waits for real time: `advance` fires timers in order and lets every promise settle in between.
+// Spec: design contract "Segments"; Fetch, "Body".
+
+import { LOADER_TIMES, type LoaderOutput, type LoaderState } from '../src/loader.ts';
+import type { LoaderEnvironment } from '../src/segment_request.ts';
+import type { PlayerError } from '../src/errors.ts';
+import { chunkBytes, initBytes } from './fmp4_bytes.ts';
+
+interface Timer {
+  atMs: number;
+  fire: () => void;
+}
+
+/** Time that stands still until told otherwise. */
+export class VirtualClock {
+  nowMs = 1_000;
+  private timers: Timer[] = [];
+
+  sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+    new Promise((resolve) => {
+      if (signal.aborted) {
+        resolve();
+        return;
+      }
+      const timer = { atMs: this.nowMs + ms, fire: resolve };
+      this.timers.push(timer);
+      signal.addEventListener('abort', () => {
+        this.timers = this.timers.filter((one) => one !== timer);
+        resolve();
+      });
+    });
+
+  /** Lets `ms` pass. */
+  async advance(ms: number): Promise<void> {
+    const until = this.nowMs + ms;
+    await settle();
+    for (;;) {
+      const due = this.timers.filter((timer) => timer.atMs <= until).sort((a, b) => a.atMs - b.atMs)[0];
+      if (!due) break;
+      this.timers = this.timers.filter((timer) => timer !== due);
+      this.nowMs = Math.max(this.nowMs, due.atMs);
+      due.fire();
+      await settle();
+    }
+    this.nowMs = until;
+  }
+}
+
+/** Lets every promise that can settle do so; streams need a turn of the event loop for each hop. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 8; i += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A body that grows. */
+export class GrowingBody {
+  readonly stream: ReadableStream<Uint8Array>;
+  cancelled = false;
+  private controller!: ReadableStreamDefaultController<Uint8Array>;
+
+  constructor(private readonly onCancel: () => void) {
+    this.stream = new ReadableStream({
+      start: (controller) => {
+        this.controller = controller;
+      },
+      cancel: () => this.cut(),
+    });
+  }
+
+  send(bytes: Uint8Array): void {
+    if (!this.cancelled) this.controller.enqueue(bytes);
+  }
+
+  end(): void {
+    if (!this.cancelled) this.controller.close();
+    this.cancelled = true;
+  }
+
+  /** As a reset connection. */
+  abort(): void {
+    if (!this.cancelled) this.controller.error(new TypeError('network error'));
+    this.cancelled = true;
+  }
+
+  private cut(): void {
+    this.cancelled = true;
+    this.onCancel();
+  }
+}
+
+/** One broadcast at `http://test/live/x/`. */
+export class FakeServer {
+  /** Every address asked for, without the host. */
+  readonly requests: string[] = [];
+  /** Bodies by `epoch.msn`; every request for a segment gets one of its own, the newest is last. */
+  readonly bodies = new Map<string, GrowingBody[]>();
+  /** Requests for segments that are open now. */
+  open = 0;
+  openMost = 0;
+  /** Statuses other than 200, by path. */
+  readonly refusals = new Map<string, number>();
+  unreachable = false;
+  mediaPlaylist = '';
+
+  fetch = async (url: string, init: RequestInit): Promise<Response> => {
+    const path = new URL(url).pathname;
+    this.requests.push(path);
+    await Promise.resolve();
+    if (this.unreachable) throw new TypeError('fetch failed');
+    const refusal = this.refusals.get(path);
+    if (refusal !== undefined) return new Response('', { status: refusal });
+    if (path === '/live/x/index.m3u8') return new Response('#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e"\nsource/index.m3u8\n');
+    if (path === '/live/x/source/index.m3u8') return new Response(this.mediaPlaylist);
+    if (path.endsWith('.init.mp4')) return new Response(initBytes());
+    return this.segment(path, init.signal ?? null);
+  };
+
+  /** The body of the last request for a segment. */
+  body(name: string): GrowingBody {
+    const body = this.bodies.get(name)?.at(-1);
+    if (!body) throw new Error(`nobody asked for ${name}; asked for: ${this.requests.join(' ')}`);
+    return body;
+  }
+
+  count(part: string): number {
+    return this.requests.filter((path) => path.includes(part)).length;
+  }
+
+  /** The playlist while `msn` grows. */
+  live(epoch: number, msn: number): void {
+    this.mediaPlaylist = [
+      '#EXTM3U', '#EXT-X-TARGETDURATION:2', `#EXT-X-MEDIA-SEQUENCE:${msn - 1}`, `#EXT-X-MAP:URI="${epoch}.init.mp4"`,
+      '#EXTINF:2,', `${epoch}.${msn - 1}.m4s`, `#EXT-X-PREFETCH:${epoch}.${msn}.m4s`, `#EXT-X-PREFETCH:${epoch}.${msn + 1}.m4s`, '',
+    ].join('\n');
+  }
+
+  private segment(path: string, signal: AbortSignal | null): Response {
+    const name = path.replace('/live/x/source/', '').replace('.m4s', '');
+    let counted = true;
+    const release = (): void => {
+      if (counted) this.open -= 1;
+      counted = false;
+    };
+    const body = new GrowingBody(release);
+    this.bodies.set(name, [...(this.bodies.get(name) ?? []), body]);
+    this.open += 1;
+    this.openMost = Math.max(this.openMost, this.open);
+    signal?.addEventListener('abort', () => {
+      body.abort();
+      release();
+    });
+    const end = body.end.bind(body);
+    body.end = (): void => {
+      end();
+      release();
+    };
+    return new Response(body.stream);
+  }
+}
+
+/** What a loader yielded. */
+export class Recorder implements LoaderOutput {
+  readonly chunks: string[] = [];
+  readonly states: LoaderState[] = [];
+  readonly errors: PlayerError[] = [];
+  readonly inits: number[] = [];
+
+  init(_init: unknown, _mime: string, epoch: number): void {
+    this.inits.push(epoch);
+  }
+
+  chunk(chunk: { runs: { decodeTime: number }[] }, at: { epoch: number; msn: number }): void {
+    this.chunks.push(`${at.epoch}.${at.msn}@${chunk.runs[0]?.decodeTime}`);
+  }
+
+  state(state: LoaderState): void {
+    this.states.push(state);
+  }
+
+  surprise(error: PlayerError): void {
+    this.errors.push(error);
+  }
+}
+
+/** Clock and server as a loader wants them; chance always says a half. */
+export function environment(clock: VirtualClock, server: FakeServer): LoaderEnvironment {
+  return { fetch: server.fetch, nowMs: () => clock.nowMs, sleep: clock.sleep, random: () => 0.5 };
+}
+
+/** Chunks of 0.5 s each, numbered by decode time. */
+export function halfSecond(index: number): Uint8Array {
+  return chunkBytes({ decodeTime: index * 45_000, duration: 45_000, keyframe: index % 4 === 0 });
+}
+
+export { LOADER_TIMES };
