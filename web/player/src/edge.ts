@@ -1,7 +1,8 @@
-// Where the live edge is now, and how late frames come: the measurements behind the jitter buffer.
+// Where the live edge is now, and how far arrivals fall short of it: the measurements behind the jitter buffer.
 //
-// In → Out: (arrival, end of media) of each live chunk → the edge as a steady clock, and lateness percentiles.
-// The fastest chunk of the last 20 s defines the edge; every other chunk is late against it by a measured time.
+// In → Out: (arrival, end of media) of each live chunk → the edge as a steady clock, and percentiles of the shortfall.
+// The fastest chunk of the last 20 s defines the edge. Just before a chunk comes, the buffer ends furthest behind it: that
+// shortfall is what a playhead has to keep away from the edge, and it holds for a chunk a picture and a chunk each 100 ms.
 // Spec: none; RFC 3550 6.4.1 has the older idea of interarrival jitter.
 
 /** Seconds of history that count. */
@@ -10,29 +11,37 @@ const SAMPLES_MAX = 4_096;
 
 interface Arrival {
   arrivalMs: number;
-  /** Arrival minus media time, milliseconds: smaller is sooner. */
+  /** Arrival minus end of media, milliseconds: smaller is sooner. */
   offsetMs: number;
+  /** Arrival minus the end of what was there before: what the buffer lacked just before. */
+  lackMs: number;
+}
+
+/** Percentiles of how far the buffer's end fell behind the edge, milliseconds. */
+export interface Shortfall {
+  p50Ms: number;
+  p99Ms: number;
 }
 
 /** The live edge of one timeline, as seen from this viewer. */
 export class LiveEdge {
   private arrivals: Arrival[] = [];
   private bestOffsetMs: number | null = null;
-  private cached: { atMs: number; p50Ms: number; p99Ms: number } | null = null;
+  private endMs: number | null = null;
+  private cached: { atMs: number; shortfall: Shortfall } | null = null;
 
-  /** A live chunk (not part of the burst of a join) arrived whole at `arrivalMs` and ends at `mediaEndS`. */
+  /** A live chunk (not part of the burst of a join) arrived whole at `arrivalMs`; media is complete up to `mediaEndS`. */
   observe(arrivalMs: number, mediaEndS: number): void {
-    const offsetMs = arrivalMs - mediaEndS * 1000;
-    this.arrivals.push({ arrivalMs, offsetMs });
-    const oldest = arrivalMs - WINDOW_S * 1000;
-    let gone = 0;
-    while (gone < this.arrivals.length - SAMPLES_MAX || (this.arrivals[gone]?.arrivalMs ?? arrivalMs) < oldest) gone += 1;
-    const lost = this.arrivals.splice(0, gone);
-    if (this.bestOffsetMs === null || offsetMs < this.bestOffsetMs) {
-      this.bestOffsetMs = offsetMs;
-    } else if (lost.some((arrival) => arrival.offsetMs <= (this.bestOffsetMs ?? 0))) {
-      this.bestOffsetMs = this.arrivals.reduce((best, arrival) => Math.min(best, arrival.offsetMs), offsetMs);
-    }
+    const endMs = mediaEndS * 1000;
+    const before = this.endMs;
+    if (before !== null && endMs <= before) return;
+    this.endMs = endMs;
+    const offsetMs = arrivalMs - endMs;
+    const last = this.arrivals.at(-1);
+    if (last?.arrivalMs === arrivalMs) last.offsetMs = offsetMs;
+    else this.arrivals.push({ arrivalMs, offsetMs, lackMs: arrivalMs - (before ?? endMs) });
+    this.forget(arrivalMs);
+    this.bestOffsetMs = Math.min(this.bestOffsetMs ?? offsetMs, offsetMs);
   }
 
   /** Media time in seconds that would just have arrived at `nowMs` on the fastest path; null before the first chunk. */
@@ -40,19 +49,33 @@ export class LiveEdge {
     return this.bestOffsetMs === null ? null : (nowMs - this.bestOffsetMs) / 1000;
   }
 
-  /** Lateness against the fastest chunk, milliseconds; recomputed at most twice a second. */
-  lateness(nowMs: number): { p50Ms: number; p99Ms: number } {
-    if (this.cached && nowMs - this.cached.atMs < 500 && nowMs >= this.cached.atMs) return this.cached;
+  /** How far the buffer's end fell behind the edge; recomputed at most twice a second. */
+  shortfall(nowMs: number): Shortfall {
+    if (this.cached && nowMs >= this.cached.atMs && nowMs - this.cached.atMs < 500) return this.cached.shortfall;
     const best = this.bestOffsetMs ?? 0;
-    const sorted = this.arrivals.map((arrival) => arrival.offsetMs - best).sort((a, b) => a - b);
+    const sorted = this.arrivals.map((arrival) => arrival.lackMs - best).sort((a, b) => a - b);
     const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-    this.cached = { atMs: nowMs, p50Ms: at(0.5), p99Ms: at(0.99) };
-    return this.cached;
+    this.cached = { atMs: nowMs, shortfall: { p50Ms: at(0.5), p99Ms: at(0.99) } };
+    return this.cached.shortfall;
   }
 
+  /** Another path or another clock: nothing known holds any more. */
   clear(): void {
     this.arrivals = [];
     this.bestOffsetMs = null;
+    this.endMs = null;
     this.cached = null;
+  }
+
+  private forget(nowMs: number): void {
+    const oldest = nowMs - WINDOW_S * 1000;
+    let gone = 0;
+    while (gone < this.arrivals.length - SAMPLES_MAX || (this.arrivals[gone]?.arrivalMs ?? nowMs) < oldest) gone += 1;
+    if (gone === 0) return;
+    const lost = this.arrivals.splice(0, gone);
+    const best = this.bestOffsetMs ?? 0;
+    if (lost.some((arrival) => arrival.offsetMs <= best)) {
+      this.bestOffsetMs = this.arrivals.reduce((least, arrival) => Math.min(least, arrival.offsetMs), Infinity);
+    }
   }
 }

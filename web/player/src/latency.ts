@@ -1,17 +1,17 @@
 // How far behind the live edge to play, and how to get there: the latency controller.
 //
 // In → Out: (state, observation) → (state, action); no clock, no element, no randomness.
-// The target is a floor that the renderer needs, plus the lateness that was measured, plus what stalls have taught.
+// The target is what the renderer needs, plus the shortfall that was measured, plus what stalls have taught.
 // It grows at once and shrinks slowly; small errors are corrected by rate, large ones by a jump.
 // Spec: none; a recorded trace in `test/traces` is the reference for its behaviour.
 
 /** What the controller may do, and how eagerly. */
 export interface LatencyPolicy {
-  /** Seconds behind the edge that the renderer needs with sound; Chromium wants 200 ms of audio before it plays. */
+  /** Seconds of media that the renderer needs at its worst moment, with sound: Chromium starts with 200 ms of it. */
   floorWithAudioS: number;
   /** The same for pictures alone. */
   floorVideoOnlyS: number;
-  /** Seconds added to the measured lateness. */
+  /** Seconds added to the measured shortfall. */
   marginS: number;
   /** The target never exceeds this. */
   targetMaxS: number;
@@ -27,8 +27,8 @@ export interface LatencyPolicy {
 
 /** Defaults, tuned on recorded traces and in Chromium. */
 export const LATENCY_POLICY: LatencyPolicy = {
-  floorWithAudioS: 0.22,
-  floorVideoOnlyS: 0.1,
+  floorWithAudioS: 0.18,
+  floorVideoOnlyS: 0.06,
   marginS: 0.01,
   targetMaxS: 2,
   jumpAfterS: 1,
@@ -42,8 +42,8 @@ export interface LatencyObservation {
   nowMs: number;
   /** Seconds between the live edge and the playhead; null while unknown. */
   distanceS: number | null;
-  /** 99th percentile of lateness over the window, seconds. */
-  latenessS: number;
+  /** 99th percentile of how far the buffer's end fell behind the edge, seconds. */
+  shortfallS: number;
   /** Stalls since playback began that were not the publisher's. */
   stalls: number;
   hasAudio: boolean;
@@ -84,7 +84,7 @@ export function latencyStep(
   const easing = policy.shrinkPerS * elapsedS;
   const penaltyS = clamp(state.penaltyS - easing + newStalls * policy.stallStepS, 0, policy.targetMaxS);
   const least = floor(seen.hasAudio, policy);
-  const wanted = clamp(least + seen.latenessS + policy.marginS + penaltyS, least, policy.targetMaxS);
+  const wanted = clamp(least + seen.shortfallS + policy.marginS + penaltyS, least, policy.targetMaxS);
   const targetS = Math.max(wanted, Math.min(state.targetS, policy.targetMaxS) - easing);
   const next: LatencyState = { targetS, penaltyS, stalls: seen.stalls, lastMs: seen.nowMs, rate: state.rate };
 

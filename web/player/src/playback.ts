@@ -265,7 +265,7 @@ export class Playback {
       {
         nowMs: now,
         distanceS: this.distanceS,
-        latenessS: this.edge.lateness(now).p99Ms / 1000,
+        shortfallS: this.edge.shortfall(now).p99Ms / 1000,
         stalls: this.stalls,
         hasAudio: this.hasAudio,
         playing: !this.standing && !this.video.seeking,

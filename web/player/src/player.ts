@@ -5,6 +5,7 @@
 // Spec: HTML, "Media elements" (autoplay, play()); Page Visibility; Page Lifecycle (freeze, resume).
 
 import { type ClockEstimate, localNow, ServerClock } from './clock.ts';
+import type { Shortfall } from './edge.ts';
 import { PlayerError } from './errors.ts';
 import { Emitter } from './events.ts';
 import { LATENCY_POLICY, type LatencyPolicy } from './latency.ts';
@@ -71,8 +72,8 @@ export interface Stats {
   targetMs: number;
   distanceMs: number | null;
   rate: number;
-  /** Lateness of chunks over the last 20 s. */
-  lateness: { p50Ms: number; p99Ms: number };
+  /** How far arrivals fell short of the live edge in the last 20 s: what the buffer has to cover. */
+  shortfall: Shortfall;
   /** Times and milliseconds the picture stood still for lack of media that was due. */
   stalls: number;
   stalledMs: number;
@@ -186,7 +187,7 @@ export class Player extends Emitter<PlayerEvents> {
       targetMs: (playback?.targetS ?? 0) * 1000,
       distanceMs: distanceS === null ? null : distanceS * 1000,
       rate: this.video.playbackRate,
-      lateness: playback?.edge.lateness(performance.now()) ?? { p50Ms: 0, p99Ms: 0 },
+      shortfall: playback?.edge.shortfall(performance.now()) ?? { p50Ms: 0, p99Ms: 0 },
       stalls: playback?.stalls ?? 0,
       stalledMs: playback?.stalledMs ?? 0,
       jumps: playback?.jumps ?? 0,

@@ -4,7 +4,9 @@
 // Run by `node build.mjs run player/test/dev_watch.ts`; needs playwright-core where Node finds it and Debian's Chromium.
 // Spec: docs/clock-strip.md; HTMLVideoElement.requestVideoFrameCallback.
 
+import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { loadavg } from 'node:os';
 
 const url = process.env['URL_'] ?? 'http://127.0.0.1:8090/b/x';
 const seconds = Number(process.env['SECONDS_'] ?? 20);
@@ -78,6 +80,21 @@ function measure(): void {
   requestAnimationFrame(refresh);
 }
 
+/** Runs in the page. Keeps what the live edge is told: a trace for the tests of the latency policy. */
+function record(): void {
+  const arrivals: number[][] = [];
+  (window as unknown as { arrivals: number[][] }).arrivals = arrivals;
+  type Inside = { playback: { edge: { observe(arrivalMs: number, endS: number): void } } };
+  const { edge } = (window.nearcast?.element.player as unknown as Inside).playback;
+  const observe = edge.observe.bind(edge);
+  let first: [number, number] | null = null;
+  edge.observe = (arrivalMs, endS): void => {
+    first ??= [arrivalMs, endS];
+    arrivals.push([Math.round((arrivalMs - first[0]) * 10) / 10, Math.round((endS - first[1]) * 10_000) / 10]);
+    observe(arrivalMs, endS);
+  };
+}
+
 function percentiles(values: number[]): Record<string, number> {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share: number): number => Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN) * 10) / 10;
@@ -95,19 +112,31 @@ try {
   await page.waitForFunction(() => window.nearcast?.stats()?.join.firstFrameMs !== null, null, { timeout: 15_000 });
   const open = await page.evaluate(() => ({ pageOpenToFrameMs: window.nearcast?.pageOpenToFrameMs(), join: window.nearcast?.stats()?.join }));
   console.log(JSON.stringify(open));
+  // Tuning: POLICY='{"floorWithAudioS":0.2}' replaces values of the running controller.
+  await page.evaluate((policy: object) => {
+    Object.assign((window.nearcast?.element.player as unknown as { policy: object }).policy, policy);
+  }, JSON.parse(process.env['POLICY'] ?? '{}'));
   await page.waitForTimeout(Number(process.env['WARM_MS'] ?? 3000));
+  if (process.env['RECORD']) await page.evaluate(record);
   await page.evaluate(measure);
   const every = Number(process.env['EVERY_'] ?? 0);
   for (let at = 0; at < seconds; at += every || seconds) {
     await page.waitForTimeout((every || seconds) * 1000);
     if (every) {
       const s = await page.evaluate(() => window.nearcast?.stats());
-      console.error(at, s.status, `lat ${s.latencyMs?.toFixed(0)} dist ${s.distanceMs?.toFixed(0)} target ${s.targetMs.toFixed(0)} buf ${s.bufferMs.toFixed(0)} rate ${s.rate} late ${s.lateness.p50Ms.toFixed(0)}/${s.lateness.p99Ms.toFixed(0)} stalls ${s.stalls} jumps ${s.jumps}`);
+      console.error(at, s.status, `lat ${s.latencyMs?.toFixed(0)} dist ${s.distanceMs?.toFixed(0)} target ${s.targetMs.toFixed(0)} buf ${s.bufferMs.toFixed(0)} rate ${s.rate} late ${s.shortfall.p50Ms.toFixed(0)}/${s.shortfall.p99Ms.toFixed(0)} stalls ${s.stalls} jumps ${s.jumps}`);
     }
   }
   const found = await page.evaluate(() => (window as unknown as { found: { shown: number[]; error: number[]; ages: number[]; unreadable: number; frozenMs: number } }).found);
   const stats = await page.evaluate(() => window.nearcast?.stats());
-  console.log(JSON.stringify({
+  if (process.env['RECORD']) {
+    const arrivals = await page.evaluate(() => (window as unknown as { arrivals: number[][] }).arrivals);
+    const about = { what: process.env['ABOUT'] ?? '', recorded: new Date().toISOString(), load: loadavg()[0], columns: ['arrivalMs', 'mediaEndMs'] };
+    writeFileSync(process.env['RECORD'], `${JSON.stringify({ about, arrivals })}\n`);
+  }
+  if (process.env['BRIEF']) {
+    console.log(`shown ${JSON.stringify(percentiles(found.shown))} age95 ${percentiles(found.ages)['p95']} err ${JSON.stringify(percentiles(found.error))} frozen ${Math.round(found.frozenMs)} stalls ${stats?.stalls} jumps ${stats?.jumps} late ${stats?.shortfall.p50Ms.toFixed(0)}/${stats?.shortfall.p99Ms.toFixed(0)} target ${stats?.targetMs.toFixed(0)} dropped ${stats?.droppedFrames}/${stats?.frames}`);
+  } else console.log(JSON.stringify({
     shown: percentiles(found.shown), age: percentiles(found.ages), latencyError: percentiles(found.error),
     unreadable: found.unreadable, frozenMs: Math.round(found.frozenMs), stats,
   }, null, 1));
