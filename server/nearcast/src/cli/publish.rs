@@ -127,10 +127,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if status.success() || asked {
         return Ok(());
     }
-    bail!(
-        "{}",
-        explain(&log.into_lines(), &encoder::masked(&args.to))
-    )
+    bail!("{}", explain(&log.into_lines(), &encoder::masked(&args.to)))
 }
 
 /// Waits for the child's end; `true` if it was asked to end.

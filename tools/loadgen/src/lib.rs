@@ -1,0 +1,10 @@
+//! Viewers and publishers over real sockets: one for `nearcast watch`, thousands for load and benches.
+//!
+//! In → Out: a server's address → what its viewers get, in numbers.
+//! The protocol machines are `testkit`'s and `rtmp`'s; this crate moves their bytes and reads the clock.
+//! Spec: none; our own.
+
+pub mod clock;
+pub mod report;
+pub mod target;
+pub mod watch;
