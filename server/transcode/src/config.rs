@@ -1,0 +1,67 @@
+//! What an operator may set of the transcoder.
+//!
+//! In → Out: values from `nearcast.toml` → plans, command lines, supervision.
+//! Spec: none; our own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hls::ladder::Ladder;
+
+/// When rungs are encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// A rung runs while somebody watches it, and for [`Config::idle`] after that.
+    #[default]
+    OnDemand,
+    /// Every rung below the source runs all the time.
+    Always,
+    /// No rung ever runs; there is `source` and `audio` only.
+    Never,
+}
+
+/// Settings of every broadcast's transcoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// When rungs are encoded.
+    pub mode: Mode,
+    /// Which rungs there are.
+    pub ladder: Ladder,
+    /// The ffmpeg to run, 5.1 or later: a path, or a name that is looked up in `PATH`.
+    pub ffmpeg: PathBuf,
+    /// ffmpeg's name of the H.264 encoder.
+    pub encoder: String,
+    /// The encoder's own options; the default fits `libx264`.
+    pub encoder_options: Vec<String>,
+    /// How long a rung goes on that nobody asks for.
+    pub idle: Duration,
+    /// How many attempts a rung has within [`Config::attempts_window`] before it is given up.
+    pub attempts_max: u32,
+    /// The span over which attempts are counted.
+    pub attempts_window: Duration,
+    /// Silence of a fed encoder after which it counts as hung.
+    pub hung_after: Duration,
+    /// Backlog of media at which an encoder counts as too slow.
+    pub lag_max: Duration,
+    /// Address space that an encoder process may use, in bytes.
+    pub memory_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let options = ["-preset", "superfast", "-tune", "zerolatency"];
+        Self {
+            mode: Mode::default(),
+            ladder: Ladder::default(),
+            ffmpeg: "ffmpeg".into(),
+            encoder: "libx264".into(),
+            encoder_options: options.map(str::to_owned).to_vec(),
+            idle: Duration::from_secs(60),
+            attempts_max: 3,
+            attempts_window: Duration::from_secs(60),
+            hung_after: Duration::from_millis(1_500),
+            lag_max: Duration::from_secs(2),
+            memory_max: 2 << 30,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The ladder: encoder processes that are started on demand, supervised and confined.
+//!
+//! In → Out: a broadcast's [`media::Event`]s and the rungs that viewers ask for → one line of events a rung, with the
+//! source's own times and sound. Nothing of an encoder's code runs in our process.
+//! Spec: design "Shape"; ffmpeg 5.1 or later as the encoder.
+
+mod arguments;
+mod child;
+mod config;
+mod probe;
+mod sandbox;
+mod supervisor;
+mod thumbnail;
+mod transcoder;
+mod weave;
+
+pub use config::{Config, Mode};
+pub use probe::{ProbeError, probe_ffmpeg};
+pub use thumbnail::{PictureError, picture_of};
+pub use transcoder::{RungOutput, Transcoder, spawn_transcoder};

@@ -1,0 +1,264 @@
+//! The transcoder with a real ffmpeg: real pictures in, real rungs out, and processes that die.
+//!
+//! In → Out: an encoded test picture as a source's events → what each rung says.
+//! Spec: cases PKG-03; issue "Every viewer's own quality".
+
+mod source;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hls::ladder::{Ladder, LadderLine};
+use media::{AccessUnit, EndReason, Event, RenditionName, TrackConfig, TrackId};
+use source::Source;
+use tokio::time::timeout;
+use transcode::{Config, Mode, RungOutput, Transcoder, picture_of, probe_ffmpeg, spawn_transcoder};
+
+/// Tests look at and kill the encoders of this process: one at a time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn config(mode: Mode) -> Config {
+    let line = |name, bitrate_bps| LadderLine { name, bitrate_bps };
+    let ladder = Ladder(vec![
+        line(RenditionName::P480, 800_000),
+        line(RenditionName::P240, 300_000),
+    ]);
+    Config {
+        mode,
+        ladder,
+        ..Config::default()
+    }
+}
+
+async fn next(transcoder: &mut Transcoder) -> RungOutput {
+    timeout(PATIENCE, transcoder.next())
+        .await
+        .expect("the transcoder says something")
+        .expect("it lives")
+}
+
+/// Offers events in pairs with what comes out, so that no queue runs over, until the rungs have ended.
+async fn run(
+    transcoder: &mut Transcoder,
+    events: &[Event],
+    ends: usize,
+) -> BTreeMap<RenditionName, Vec<Event>> {
+    let mut rungs: BTreeMap<RenditionName, Vec<Event>> = BTreeMap::new();
+    let mut events = events.iter();
+    let mut pace = tokio::time::interval(Duration::from_millis(3));
+    let mut ended = 0;
+    while ended < ends {
+        tokio::select! {
+            _ = pace.tick() => if let Some(event) = events.next() {
+                transcoder.offer(event);
+            },
+            output = next(transcoder) => if let RungOutput::Event(name, event) = output {
+                ended += usize::from(matches!(event, Event::End(_)));
+                rungs.entry(name).or_default().push(event);
+            },
+        }
+    }
+    rungs
+}
+
+fn units(events: &[Event], track: TrackId) -> Vec<&AccessUnit> {
+    let units = events.iter().filter_map(|event| match event {
+        Event::Unit(unit) => Some(unit),
+        _ => None,
+    });
+    units.filter(|unit| unit.track == track).collect()
+}
+
+#[tokio::test]
+async fn every_rung_has_the_sources_times_key_frames_and_sound() {
+    let _alone = ALONE.lock().await;
+    let source = Source::make("640x480", 0).await;
+    let mut transcoder = spawn_transcoder(Arc::new(config(Mode::Always)));
+    let mut events = source.events.clone();
+    events.push(Event::End(EndReason::Finished));
+    // 480 lines is the source's own size: only 240p stands below it.
+    let rungs = run(&mut transcoder, &events, 1).await;
+    let rung = &rungs[&RenditionName::P240];
+    let times = |units: &[&AccessUnit]| {
+        units
+            .iter()
+            .map(|unit| (unit.pts, unit.wall, unit.random_access))
+            .collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (
+        units(rung, TrackId::VIDEO),
+        units(&source.events, TrackId::VIDEO),
+    );
+    assert_eq!(times(&ours), times(&theirs), "picture for picture");
+    let (ours, theirs) = (
+        units(rung, TrackId::AUDIO),
+        units(&source.events, TrackId::AUDIO),
+    );
+    assert!(ours.len() > 50, "{}", ours.len());
+    assert!(
+        ours.iter().all(|unit| theirs.contains(unit)),
+        "sound is the source's own"
+    );
+    let Some(Event::Tracks(tracks)) = rung.first() else {
+        panic!("tracks come first")
+    };
+    let TrackConfig::Video(video) = &tracks[0].config else {
+        panic!("picture first")
+    };
+    assert_eq!((video.width, video.height, tracks.len()), (320, 240, 2));
+}
+
+#[tokio::test]
+async fn two_rungs_of_one_decode_agree_with_each_other() {
+    let _alone = ALONE.lock().await;
+    let source = Source::make("1280x720", 0).await;
+    let mut transcoder = spawn_transcoder(Arc::new(config(Mode::Always)));
+    let mut events = source.events.clone();
+    events.push(Event::End(EndReason::Finished));
+    let rungs = run(&mut transcoder, &events, 2).await;
+    let pts = |name| {
+        units(&rungs[&name], TrackId::VIDEO)
+            .iter()
+            .map(|unit| unit.pts)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(pts(RenditionName::P480), pts(RenditionName::P240));
+    let sound = |name| {
+        units(&rungs[&name], TrackId::AUDIO)
+            .into_iter()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(sound(RenditionName::P480), sound(RenditionName::P240));
+}
+
+#[tokio::test]
+async fn nothing_is_encoded_while_nobody_watches() {
+    let _alone = ALONE.lock().await;
+    let source = Source::make("1280x720", 0).await;
+    let mut transcoder = spawn_transcoder(Arc::new(config(Mode::OnDemand)));
+    for event in &source.events[..20] {
+        transcoder.offer(event);
+    }
+    let RungOutput::Offered(rungs) = next(&mut transcoder).await else {
+        panic!("rungs are offered")
+    };
+    assert_eq!(rungs.len(), 2, "offered, though not running");
+    assert!(source::encoders().is_empty(), "no process runs");
+    transcoder.note_use(RenditionName::P240);
+    let mut loops = source.events.iter().cycle();
+    let first = loop {
+        transcoder.offer(loops.next().unwrap());
+        tokio::select! {
+            output = next(&mut transcoder) => if let RungOutput::Event(name, _) = output { break name },
+            () = tokio::time::sleep(Duration::from_millis(3)) => {}
+        }
+    };
+    assert_eq!(first, RenditionName::P240);
+}
+
+#[tokio::test]
+async fn pkg_03_a_killed_encoder_is_replaced_and_the_rung_begins_again_at_a_key_frame() {
+    let _alone = ALONE.lock().await;
+    let source = Source::make("640x480", 0).await;
+    let mut transcoder = spawn_transcoder(Arc::new(config(Mode::Always)));
+    let (mut said, mut killed) = (Vec::new(), false);
+    for event in source.forever() {
+        transcoder.offer(&event);
+        let Ok(Some(output)) = timeout(Duration::from_millis(5), transcoder.next()).await else {
+            continue;
+        };
+        match output {
+            RungOutput::Event(_, Event::Unit(unit)) if !killed && unit.track == TrackId::VIDEO => {
+                killed = true;
+                source::kill_encoders();
+            }
+            RungOutput::Interrupted(_) => said.push("interrupted"),
+            RungOutput::Event(_, Event::Tracks(_)) => said.push("tracks"),
+            RungOutput::Event(_, Event::Unit(unit))
+                if said.last() == Some(&"tracks") && killed && said.len() > 1 =>
+            {
+                assert!(unit.random_access);
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(said, ["tracks", "interrupted", "tracks"]);
+}
+
+#[tokio::test]
+async fn pkg_03_a_program_that_writes_garbage_loses_its_rungs_and_nothing_else() {
+    let _alone = ALONE.lock().await;
+    let source = Source::make("640x480", 0).await;
+    let broken = Config {
+        ffmpeg: "/bin/true".into(),
+        ..config(Mode::Always)
+    };
+    let mut transcoder = spawn_transcoder(Arc::new(broken));
+    let mut offered = Vec::new();
+    for event in source.forever() {
+        transcoder.offer(&event);
+        if let Ok(Some(RungOutput::Offered(rungs))) =
+            timeout(Duration::from_millis(5), transcoder.next()).await
+        {
+            offered.push(rungs.len());
+        }
+        if offered == [1, 0] {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_ffmpeg_is_said_at_start() {
+    let _alone = ALONE.lock().await;
+    let missing = Config {
+        ffmpeg: "/nowhere/ffmpeg".into(),
+        ..Config::default()
+    };
+    let error = probe_ffmpeg(&missing).await.unwrap_err().to_string();
+    assert!(
+        error.contains("/nowhere/ffmpeg") && error.contains("install ffmpeg 5.1 or later"),
+        "{error}"
+    );
+    let unknown = Config {
+        encoder: "h264_dreams".into(),
+        ..Config::default()
+    };
+    let error = probe_ffmpeg(&unknown).await.unwrap_err().to_string();
+    assert!(error.contains("h264_dreams"), "{error}");
+    assert!(
+        probe_ffmpeg(&Config::default())
+            .await
+            .unwrap()
+            .starts_with(|first: char| first.is_ascii_digit())
+    );
+}
+
+#[tokio::test]
+async fn a_key_frame_becomes_a_jpeg() {
+    let _alone = ALONE.lock().await;
+    let source = Source::make("640x480", 0).await;
+    let Event::Tracks(tracks) = &source.events[0] else {
+        panic!("tracks come first")
+    };
+    let TrackConfig::Video(video) = &tracks[0].config else {
+        panic!("picture first")
+    };
+    let key = units(&source.events, TrackId::VIDEO)[0];
+    let picture = picture_of("ffmpeg".as_ref(), video, key).await.unwrap();
+    assert!(
+        picture.starts_with(&[0xff, 0xd8, 0xff]) && picture.len() > 2_000,
+        "{} bytes",
+        picture.len()
+    );
+    let torn = AccessUnit {
+        payload: key.payload.slice(..40),
+        ..key.clone()
+    };
+    assert!(picture_of("ffmpeg".as_ref(), video, &torn).await.is_err());
+}
