@@ -63,17 +63,21 @@ pub(crate) fn picture(width: u32, filter: &str) -> Vec<String> {
 }
 
 fn graph(rungs: &[Rung]) -> String {
-    let outputs: String = (0..rungs.len())
+    let outputs = (0..rungs.len())
         .map(|index| format!("[s{index}]"))
-        .collect();
-    let mut graph = format!("[0:v]split={}{outputs}", rungs.len());
-    for (index, rung) in rungs.iter().enumerate() {
+        .collect::<Vec<_>>()
+        .concat();
+    let split = format!("[0:v]split={}{outputs}", rungs.len());
+    let scales = rungs.iter().enumerate().map(|(index, rung)| {
         let (width, height) = (rung.width, rung.height);
-        graph += &format!(
-            ";[s{index}]scale={width}:{height}:flags=fast_bilinear,setsar=1,format=yuv420p[v{index}]"
-        );
-    }
-    graph
+        format!(
+            "[s{index}]scale={width}:{height}:flags=fast_bilinear,setsar=1,format=yuv420p[v{index}]"
+        )
+    });
+    std::iter::once(split)
+        .chain(scales)
+        .collect::<Vec<_>>()
+        .join(";")
 }
 
 fn words(text: &str) -> Vec<String> {

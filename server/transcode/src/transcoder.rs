@@ -72,15 +72,11 @@ impl Transcoder {
         {
             return;
         }
-        match self.input.try_send(Input::Event(event.clone())) {
-            Ok(()) => self.skipping = false,
-            Err(_) => {
-                if !self.skipping {
-                    counter!("nearcast_transcode_overflows_total").increment(1);
-                }
-                self.skipping = true;
-            }
+        let taken = self.input.try_send(Input::Event(event.clone())).is_ok();
+        if !taken && !self.skipping {
+            counter!("nearcast_transcode_overflows_total").increment(1);
         }
+        self.skipping = !taken;
     }
 
     /// Somebody asked for a rung; repeated calls keep it running.
@@ -407,7 +403,7 @@ impl Task {
                 });
             }
             Err(error) => {
-                tracing::warn!(rendition = %name, %error, "the encoder's parameter sets are not usable")
+                tracing::warn!(rendition = %name, %error, "the encoder's parameter sets are not usable");
             }
         }
     }

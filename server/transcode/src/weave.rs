@@ -149,7 +149,8 @@ mod tests {
         units
             .iter()
             .map(|unit| format!("{}{} ", name(unit), unit.pts.as_millis()))
-            .collect()
+            .collect::<Vec<_>>()
+            .concat()
     }
 
     fn woven(sources: &[(TrackId, i64)], encoded: &[i64]) -> String {
