@@ -45,6 +45,7 @@ const TREE = `
     ${button('pip', 'pip', 'Picture in picture')}${button('full', 'full', 'Full screen (F)')}
   </div></div>`;
 
+// Over a playing picture every effect is paid for with each frame: no blur, no filter, and what is not seen is hidden.
 const STYLE = `
 :host { --accent: var(--nearcast-accent, #ff3b5c); display: block; position: relative; overflow: hidden;
   background: #000; color: #fff; font: 500 15px/1.35 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
@@ -52,7 +53,7 @@ const STYLE = `
 :host([hidden]) { display: none; }
 video { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: var(--nearcast-fit, contain); }
 [hidden] { display: none !important; }
-.shade, .top, .bottom { position: absolute; left: 0; right: 0; transition: opacity .25s; }
+.shade, .top, .bottom { position: absolute; left: 0; right: 0; transition: opacity .25s, visibility .25s; }
 .shade { inset: 0; pointer-events: none;
   background: linear-gradient(#000a, #0000 22%, #0000 74%, #000b); }
 .top, .bottom { padding: 14px; padding-left: max(14px, env(safe-area-inset-left)); padding-right: max(14px, env(safe-area-inset-right)); }
@@ -65,41 +66,41 @@ video { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: var
 button { all: unset; box-sizing: border-box; cursor: pointer; color: inherit; }
 .bar button { width: 44px; height: 44px; display: grid; place-items: center; border-radius: 50%; transition: background .15s; }
 .bar button:hover { background: #fff2; }
-svg { width: 26px; height: 26px; fill: currentColor; display: block; filter: drop-shadow(0 1px 2px #0008); }
+svg { width: 26px; height: 26px; fill: currentColor; display: block; }
 :is(button, input):focus-visible { outline: 2px solid #fff; outline-offset: 2px; }
 .volume { width: 84px; height: 24px; margin: 0; accent-color: #fff; background: none; opacity: .9; }
 .badge { margin-left: auto; flex: none; display: inline-flex; align-items: center; gap: 7px; padding: 5px 11px 5px 9px; border-radius: 999px;
-  background: #0009; font-size: 13px; font-weight: 650; letter-spacing: .02em; white-space: nowrap; backdrop-filter: blur(10px); }
+  background: #0009; font-size: 13px; font-weight: 650; letter-spacing: .02em; white-space: nowrap; }
 .badge i { width: 8px; height: 8px; border-radius: 50%; background: #8b8b93; }
 :host([status=playing]) .badge i { background: var(--accent); }
 .badge .delay { font-variant-numeric: tabular-nums; font-weight: 550; opacity: .92; }
 .badge .delay:empty { display: none; }
 .state { position: absolute; inset: 0; display: grid; place-content: center; justify-items: center; gap: 14px; padding: 24px;
-  text-align: center; pointer-events: none; opacity: 0; }
-.state.on { opacity: 1; transition: opacity .3s .35s; }
+  text-align: center; pointer-events: none; opacity: 0; visibility: hidden; }
+.state.on { opacity: 1; visibility: visible; transition: opacity .3s .35s; }
 .state.on.now { transition-delay: 0s; }
 .state .message { margin: 0; max-width: 24em; font-size: 17px; text-wrap: balance; text-shadow: 0 1px 8px #000c; }
 .state .message:empty { display: none; }
 .state.veil { background: radial-gradient(ellipse at center, #000a, #0006); }
-.pulse { width: 34px; height: 34px; border-radius: 50%; border: 3px solid #fff3; border-top-color: #fff; animation: turn .9s linear infinite; }
-.state.calm .pulse { width: 12px; height: 12px; border: 0; background: var(--accent); animation: breathe 2.4s ease-in-out infinite; }
+.pulse { width: 34px; height: 34px; border-radius: 50%; border: 3px solid #fff3; border-top-color: #fff; }
+.state.on .pulse { animation: turn .9s linear infinite; }
+.state.calm .pulse { width: 12px; height: 12px; border: 0; background: var(--accent); }
+.state.on.calm .pulse { animation: breathe 2.4s ease-in-out infinite; }
 .state.still .pulse { display: none; }
 .start { position: absolute; inset: 0; margin: auto; width: 84px; height: 84px; border-radius: 50%; display: grid; place-items: center;
   background: #fffffff0; color: #111; box-shadow: 0 8px 40px #0008; }
-.start svg { width: 44px; height: 44px; filter: none; }
-.start.small { width: 68px; height: 68px; background: #0009; color: #fff; backdrop-filter: blur(10px); }
+.start svg { width: 44px; height: 44px; }
+.start.small { width: 68px; height: 68px; background: #000b; color: #fff; }
 .start.small svg { width: 36px; height: 36px; }
 .unmute { position: absolute; left: 50%; bottom: calc(72px + env(safe-area-inset-bottom)); transform: translateX(-50%);
   display: inline-flex; align-items: center; gap: 8px; padding: 10px 18px 10px 12px; border-radius: 999px; background: #fffffff2; color: #111;
   font-weight: 650; white-space: nowrap; box-shadow: 0 6px 28px #0007; }
-.unmute svg { filter: none; }
 :host(:not([controls])) :is(.top, .bottom, .shade) { display: none; }
 :host(:is([status=offline], [status=ended], [status=unreachable], [status=failed])) :is(.bar, .unmute) { display: none; }
 :host(:not([status])) .badge, :host(:is([status=connecting], [status=offline], [status=unreachable], [status=failed])) .badge { visibility: hidden; }
-:host([idle]) :is(.shade, .bottom) { opacity: 0; pointer-events: none; }
-:host([idle]) .bottom * { pointer-events: none; }
-:host([idle]) .top ::slotted(*) { opacity: 0; transition: opacity .25s; }
-:host([idle]:not([latency])) .badge { opacity: 0; transition: opacity .25s; }
+:host([idle]) :is(.shade, .bottom) { opacity: 0; visibility: hidden; }
+:host([idle]) .top ::slotted(*) { opacity: 0; visibility: hidden; transition: opacity .25s, visibility .25s; }
+:host([idle]:not([latency])) .badge { opacity: 0; visibility: hidden; transition: opacity .25s, visibility .25s; }
 :host([idle]) { cursor: none; }
 @media (hover: none), (max-width: 480px) { .volume { display: none; } }
 @keyframes turn { to { transform: rotate(1turn); } }

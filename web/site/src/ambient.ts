@@ -1,6 +1,7 @@
 // A soft glow of the picture's own colours where the picture does not reach the edges of the page.
 //
-// In → Out: the video element → a 32 × 18 canvas behind it, redrawn twice a second, only while there are bars to fill.
+// In → Out: the video element → a 16 × 9 canvas behind it, redrawn twice a second, only while there are bars to fill.
+// Each drawing is mixed into the last, dark, so that it drifts instead of flickering.
 // Spec: none.
 
 const EVERY_MS = 500;
@@ -14,8 +15,14 @@ export function startAmbient(video: HTMLVideoElement): void {
   if (!canvas || !context) return;
   setInterval(() => {
     if (document.visibilityState === 'hidden' || video.readyState < 2 || video.paused) return;
-    if (!hasBars(video)) return;
+    if (!hasBars(video)) {
+      canvas.classList.remove('on');
+      return;
+    }
+    context.globalAlpha = 0.3;
     context.drawImage(video, 0, 0, canvas.width, canvas.height);
+    context.globalAlpha = 0.2;
+    context.fillRect(0, 0, canvas.width, canvas.height);
     canvas.classList.add('on');
   }, EVERY_MS);
 }
