@@ -44,6 +44,8 @@ export class Playback {
   private awaitingBurst = true;
   /** The newest chunk. */
   private last: { arrivalMs: number; endS: number } | null = null;
+  /** Where the media of the current burst begins: nothing before it can be shown. */
+  private burstFromS = 0;
   private latency: LatencyState;
   private lastPositionS = 0;
   private lastMoveMs = 0;
@@ -88,6 +90,7 @@ export class Playback {
     this.last = { arrivalMs, endS };
     if (this.awaitingBurst) {
       this.awaitingBurst = false;
+      this.burstFromS = startS ?? 0;
       this.burst = burstStart(now, endS);
       clearTimeout(this.burstTimer);
       this.burstTimer = setTimeout(() => this.watchBurst(), BURST_LOOK_MS);
@@ -207,7 +210,8 @@ export class Playback {
     this.latency = latencyStart(hasAudio, this.policy);
     this.begun = true;
     this.lastMoveMs = this.nowMs();
-    this.seek(endS - this.latency.targetS);
+    // The appends may still be under way, so the ranges cannot be asked yet.
+    this.seek(Math.max(this.burstFromS + INSIDE_S, endS - this.latency.targetS));
     this.output.ready();
   }
 
@@ -219,7 +223,7 @@ export class Playback {
   private seek(positionS: number): void {
     const ranges = this.renderer.ranges();
     const last = ranges.at(-1);
-    const to = last ? Math.max(last.start + 0.001, positionS) : positionS;
+    const to = last ? Math.max(last.start + INSIDE_S, positionS) : positionS;
     this.ownSeekMs = this.nowMs();
     this.lastPositionS = Math.max(0, to);
     this.video.currentTime = this.lastPositionS;
@@ -283,6 +287,8 @@ export class Playback {
 
 /** Media that begins this much before what was appended last belongs to another timeline. */
 const BACKWARDS_S = 1;
+/** Lands inside a range in spite of rounded container times. */
+const INSIDE_S = 0.001;
 const STANDING_MS = 100;
 const SEEK_GRACE_MS = 400;
 const SEEK_SPACING_MS = 300;

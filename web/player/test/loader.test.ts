@@ -31,12 +31,23 @@ test('a join reads each playlist once and opens the growing segment', async () =
   const { server, output, loader, done, clock } = await begin();
   send(server, '1.10', 0);
   await clock.advance(10);
-  assert.deepEqual(server.requests, [MULTIVARIANT, MEDIA, '/live/x/source/1.10.m4s', '/live/x/source/1.init.mp4']);
+  assert.deepEqual(server.requests, [MEDIA, MULTIVARIANT, '/live/x/source/1.10.m4s', '/live/x/source/1.init.mp4']);
   assert.deepEqual(output.chunks, ['1.10@0']);
   assert.deepEqual(output.states, ['connecting', 'live']);
   loader.stop();
   await clock.advance(0);
   await done;
+});
+
+test('a best rendition of another name costs one more request', async () => {
+  const { server, clock, output } = await begin((fresh) => {
+    fresh.live(1, 10);
+    fresh.variant = '1080p/index.m3u8';
+  });
+  server.body('1.10').send(halfSecond(0));
+  await clock.advance(10);
+  assert.ok(server.requests.includes('/live/x/1080p/1.10.m4s'));
+  assert.deepEqual(output.chunks, ['1.10@0']);
 });
 
 test('while all is well no playlist is read again, and at most two segments are open', async () => {

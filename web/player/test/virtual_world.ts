@@ -103,6 +103,8 @@ export class FakeServer {
   readonly refusals = new Map<string, number>();
   unreachable = false;
   mediaPlaylist = '';
+  /** The one rendition of the multivariant playlist. */
+  variant = 'source/index.m3u8';
 
   fetch = async (url: string, init: RequestInit): Promise<Response> => {
     const path = new URL(url).pathname;
@@ -111,8 +113,8 @@ export class FakeServer {
     if (this.unreachable) throw new TypeError('fetch failed');
     const refusal = this.refusals.get(path);
     if (refusal !== undefined) return new Response('', { status: refusal });
-    if (path === '/live/x/index.m3u8') return new Response('#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e"\nsource/index.m3u8\n');
-    if (path === '/live/x/source/index.m3u8') return new Response(this.mediaPlaylist);
+    if (path === '/live/x/index.m3u8') return new Response(`#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e"\n${this.variant}\n`);
+    if (path.endsWith('/index.m3u8')) return new Response(this.mediaPlaylist);
     if (path.endsWith('.init.mp4')) return new Response(initBytes());
     return this.segment(path, init.signal ?? null);
   };
@@ -137,7 +139,7 @@ export class FakeServer {
   }
 
   private segment(path: string, signal: AbortSignal | null): Response {
-    const name = path.replace('/live/x/source/', '').replace('.m4s', '');
+    const name = path.replace(/^.*\//, '').replace('.m4s', '');
     let counted = true;
     const release = (): void => {
       if (counted) this.open -= 1;
