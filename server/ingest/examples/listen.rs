@@ -4,7 +4,12 @@
 //! are refused.
 //! Spec: none; a tool for trying encoders by hand.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a tool for the terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a tool for the terminal"
+)]
 
 use std::sync::Arc;
 
@@ -21,7 +26,10 @@ impl Gate for Print {
         Box::pin(async move {
             println!("{request:?}");
             if request.name.starts_with("no") {
-                return Err(Refusal::new(RefusalCode::Unauthorized, "The stream key is not known here."));
+                return Err(Refusal::new(
+                    RefusalCode::Unauthorized,
+                    "The stream key is not known here.",
+                ));
             }
             let (events, mut receiver) = mpsc::channel(64);
             let (keep, feedback) = mpsc::channel(1);
@@ -31,7 +39,11 @@ impl Gate for Print {
                 }
                 drop(keep);
             });
-            Ok(Admission { broadcast: BroadcastId::parse("example").unwrap(), events, feedback })
+            Ok(Admission {
+                broadcast: BroadcastId::parse("example").unwrap(),
+                events,
+                feedback,
+            })
         })
     }
 }
@@ -39,7 +51,9 @@ impl Gate for Print {
 fn print(event: Event) {
     match event {
         Event::Unit(unit) => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            let now = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap();
             let age = UnixTime::from_nanos(u64::try_from(now.as_nanos()).unwrap()).since(unit.wall);
             println!(
                 "{} dts {:.4} pts {:.4} dur {:?} {} {} B, {:.1} ms old",
@@ -58,11 +72,18 @@ fn print(event: Event) {
 
 #[tokio::main]
 async fn main() {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:1935".into());
+    let address = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:1935".into());
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     println!("listening on {}", listener.local_addr().unwrap());
     let shutdown = CancellationToken::new();
-    let server = spawn_rtmp(listener, RtmpConfig::default(), Arc::new(Print), shutdown.clone());
+    let server = spawn_rtmp(
+        listener,
+        RtmpConfig::default(),
+        Arc::new(Print),
+        shutdown.clone(),
+    );
     tokio::signal::ctrl_c().await.unwrap();
     shutdown.cancel();
     server.await.unwrap();
