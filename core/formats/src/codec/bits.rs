@@ -25,6 +25,11 @@ impl<'a> BitReader<'a> {
         self.bytes.len() * 8 - self.at
     }
 
+    /// Bits read so far.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     pub(crate) fn bit(&mut self) -> Result<bool, OutOfBits> {
         let byte = self.bytes.get(self.at / 8).ok_or(OutOfBits)?;
         let bit = byte >> (7 - self.at % 8) & 1;
@@ -66,6 +71,48 @@ impl<'a> BitReader<'a> {
         } else {
             code / 2 + 1
         })
+    }
+}
+
+/// Collects bits into bytes; the last byte is filled up with zeros.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BitWriter {
+    pub(crate) bytes: Vec<u8>,
+    at: usize,
+}
+
+impl BitWriter {
+    pub(crate) fn bit(&mut self, bit: bool) {
+        if self.at.is_multiple_of(8) {
+            self.bytes.push(0);
+        }
+        if let Some(last) = self.bytes.last_mut() {
+            *last |= u8::from(bit) << (7 - self.at % 8);
+        }
+        self.at += 1;
+    }
+
+    /// The low `width` bits of a number, at most 32.
+    pub(crate) fn u(&mut self, value: u32, width: u32) {
+        for shift in (0..width).rev() {
+            self.bit(value >> shift & 1 == 1);
+        }
+    }
+
+    /// An unsigned Exp-Golomb number: 0 to 2³² − 2.
+    pub(crate) fn ue(&mut self, value: u32) {
+        let code = value.saturating_add(1);
+        let width = code.ilog2() + 1;
+        self.u(0, width - 1);
+        self.u(code, width);
+    }
+
+    /// The first bits of a slice, as far as it has so many.
+    pub(crate) fn copy(&mut self, bytes: &[u8], count: usize) {
+        let mut reader = BitReader::new(bytes);
+        for bit in std::iter::from_fn(|| reader.bit().ok()).take(count) {
+            self.bit(bit);
+        }
     }
 }
 

@@ -252,32 +252,46 @@ impl Stream {
         Ok(true)
     }
 
-    fn write_record(&self, sps: &Sps) -> Bytes {
+    fn write_record(&self, first: &Sps) -> Bytes {
         let mut record = BytesMut::new();
-        record.put_slice(&[1, sps.profile, sps.constraints, sps.level, 0xFC | 3]);
-        // At most 31 and 255 by the width of the fields; SETS_MAX leaves one set too many for the first.
-        let sets = &self.sps[..self.sps.len().min(31)];
-        record.put_u8(0xE0 | count(sets));
-        put_sets(sets, &mut record);
-        record.put_u8(count(&self.pps));
-        put_sets(&self.pps, &mut record);
-        if sps.has_chroma_info() {
-            let (luma, chroma) = (sps.bit_depth_luma_minus8, sps.bit_depth_chroma_minus8);
-            record.put_slice(&[0xFC | sps.chroma_format, 0xF8 | luma, 0xF8 | chroma, 0]);
+        record.put_slice(&[1, first.profile, first.constraints, first.level, 0xFC | 3]);
+        // The field for the count has five bits; SETS_MAX leaves one set too many for it.
+        let sps: Vec<Bytes> = self
+            .sps
+            .iter()
+            .take(31)
+            .map(|(_, set)| low_delay(set))
+            .collect();
+        record.put_u8(0xE0 | count(sps.len()));
+        for set in &sps {
+            put_set(set, &mut record);
+        }
+        record.put_u8(count(self.pps.len()));
+        for (_, set) in &self.pps {
+            put_set(set, &mut record);
+        }
+        if first.has_chroma_info() {
+            let (luma, chroma) = (first.bit_depth_luma_minus8, first.bit_depth_chroma_minus8);
+            record.put_slice(&[0xFC | first.chroma_format, 0xF8 | luma, 0xF8 | chroma, 0]);
         }
         record.freeze()
     }
 }
 
-fn count(sets: &[(u32, Bytes)]) -> u8 {
-    u8::try_from(sets.len()).unwrap_or(u8::MAX)
+fn low_delay(sps: &Bytes) -> Bytes {
+    Sps::parse(sps)
+        .ok()
+        .and_then(|parsed| parsed.with_low_delay(sps))
+        .map_or_else(|| sps.clone(), Bytes::from)
 }
 
-fn put_sets(sets: &[(u32, Bytes)], record: &mut BytesMut) {
-    for (_, set) in sets {
-        record.put_u16(u16::try_from(set.len()).unwrap_or(u16::MAX));
-        record.put_slice(set);
-    }
+fn count(sets: usize) -> u8 {
+    u8::try_from(sets).unwrap_or(u8::MAX)
+}
+
+fn put_set(set: &[u8], record: &mut BytesMut) {
+    record.put_u16(u16::try_from(set.len()).unwrap_or(u16::MAX));
+    record.put_slice(set);
 }
 
 /// The NAL units of a length-prefixed body without empty ones; `None` if the lengths do not add up.

@@ -7,7 +7,7 @@
 use media::{Duration, Rounding, Timescale, Timestamp};
 
 use super::H264Error;
-use crate::codec::bits::{BitReader, OutOfBits};
+use crate::codec::bits::{BitReader, BitWriter, OutOfBits};
 
 /// The longest side of a picture, in pixels.
 pub const SIDE_MAX: u32 = 16_384;
@@ -41,6 +41,19 @@ pub struct Sps {
     pub frame_duration: Option<Duration>,
     /// How many pictures a decoder must hold back for reordering, if it can be told.
     pub reorder_frames: Option<u8>,
+    /// Reference frames that a decoder must keep.
+    pub reference_frames: u32,
+    /// Where the VUI would say how pictures are reordered, but does not.
+    silent: Option<Silent>,
+}
+
+/// A place in the unescaped payload of an SPS at which everything that follows may be replaced, in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silent {
+    /// There is no VUI: its flag stands here.
+    Vui(usize),
+    /// There is one without bitstream restrictions: their flag stands here, last of all.
+    Restriction(usize),
 }
 
 impl Sps {
@@ -66,6 +79,30 @@ impl Sps {
         )
     }
 
+    /// The NAL unit with a VUI that says that nothing is reordered, where that is so and the original does not say it.
+    /// Hardware decoders otherwise hold back as many pictures as they can.
+    pub fn with_low_delay(&self, nal: &[u8]) -> Option<Vec<u8>> {
+        if self.reorder_frames != Some(0) {
+            return None;
+        }
+        let payload = unescape(nal.get(1..)?);
+        let mut bits = BitWriter::default();
+        let (Silent::Vui(at) | Silent::Restriction(at)) = self.silent?;
+        bits.copy(&payload, at);
+        if matches!(self.silent, Some(Silent::Vui(_))) {
+            // Present, and nothing in it: aspect, overscan, signal type, chroma place, timing, two HRDs, structure.
+            bits.u(1, 1);
+            bits.u(0, 8);
+        }
+        // Restrictions present; motion vectors may leave the picture; no limits on bytes, bits and vectors; no reordering.
+        bits.u(0b11, 2);
+        for value in [0, 0, 15, 15, 0, self.reference_frames.max(1)] {
+            bits.ue(value);
+        }
+        bits.u(1, 1);
+        Some(escape(*nal.first()?, &bits.bytes))
+    }
+
     /// Whether the profile has chroma format and bit depths of its own.
     pub fn has_chroma_info(&self) -> bool {
         has_chroma_info(self.profile)
@@ -80,6 +117,21 @@ fn unescape(payload: &[u8]) -> Vec<u8> {
         if zeros >= 2 && byte == 3 {
             zeros = 0;
             continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        out.push(byte);
+    }
+    out
+}
+
+/// Puts emulation prevention bytes in, behind a header byte.
+fn escape(header: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![header];
+    let mut zeros = 0;
+    for &byte in payload {
+        if zeros == 2 && byte <= 3 {
+            out.push(3);
+            zeros = 0;
         }
         zeros = if byte == 0 { zeros + 1 } else { 0 };
         out.push(byte);
@@ -125,10 +177,14 @@ fn parse(bits: &mut BitReader<'_>) -> Result<Sps, H264Error> {
     }
     bits.bit()?;
     let (width, height) = picture_size(bits, if separate_planes { 0 } else { chroma_format })?;
+    let vui_flag = bits.position();
     let vui = if bits.bit()? {
         vui(bits)
     } else {
-        Vui::default()
+        Vui {
+            silent: Some(Silent::Vui(vui_flag)),
+            ..Vui::default()
+        }
     };
     // These profiles cannot reorder: Baseline has no B pictures, and with flag 3 the others are intra only.
     let intra_only = constraints & 0x10 != 0 && matches!(profile, 44 | 86 | 100 | 110 | 122 | 244);
@@ -145,6 +201,8 @@ fn parse(bits: &mut BitReader<'_>) -> Result<Sps, H264Error> {
         height,
         frame_duration: vui.frame_duration,
         reorder_frames: vui.reorder_frames.or(cannot_reorder.then_some(0)),
+        reference_frames: references,
+        silent: vui.silent,
     })
 }
 
@@ -228,6 +286,7 @@ fn picture_size(bits: &mut BitReader<'_>, chroma_array: u32) -> Result<(u32, u32
 struct Vui {
     frame_duration: Option<Duration>,
     reorder_frames: Option<u8>,
+    silent: Option<Silent>,
 }
 
 /// Reads as much of the VUI as is there: encoders cut it off or fill it with nonsense, and the picture plays anyway.
@@ -272,6 +331,7 @@ fn read_vui(bits: &mut BitReader<'_>, vui: &mut Vui) -> Result<(), OutOfBits> {
         bits.bit()?;
     }
     bits.bit()?;
+    let restriction_flag = bits.position();
     if bits.bit()? {
         bits.bit()?;
         for _ in 0..4 {
@@ -281,6 +341,8 @@ fn read_vui(bits: &mut BitReader<'_>, vui: &mut Vui) -> Result<(), OutOfBits> {
         vui.reorder_frames = u8::try_from(reorder)
             .ok()
             .filter(|&frames| u32::from(frames) <= REFERENCE_FRAMES_MAX);
+    } else {
+        vui.silent = Some(Silent::Restriction(restriction_flag));
     }
     Ok(())
 }
