@@ -58,7 +58,7 @@ impl Load {
         if self.pressure >= 950 {
             Level::L4
         } else if self.pressure >= 850
-            || self.comments >= readable.saturating_mul(100)
+            || self.comments >= readable.saturating_mul(1_000)
             || self.posts >= budget.saturating_mul(64)
         {
             Level::L3
@@ -225,7 +225,7 @@ mod tests {
         let mut second = 1_000;
         let mut ladder = Ladder::new(UnixTime::from_millis(0));
         let flood = Load {
-            comments: 2_000,
+            comments: 8_000,
             posts: 50_000,
             ..Load::default()
         };

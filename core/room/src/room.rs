@@ -142,6 +142,7 @@ pub struct Room {
     load_since: UnixTime,
     said_rules: Rules,
     said_level: Level,
+    said_viewers: UnixTime,
     outputs: VecDeque<Output>,
 }
 
@@ -190,6 +191,7 @@ impl Room {
             load_since: now,
             said_rules: Rules::of(&policy),
             said_level: Level::L0,
+            said_viewers: UnixTime::default(),
             outputs: VecDeque::new(),
             policy,
         };
@@ -250,11 +252,34 @@ impl Room {
             rules: self.said_rules,
             level: self.said_level,
             pinned: self.pinned.clone(),
-            last: self.history.last(self.policy.snapshot_comments),
+            last: self.last_comments(),
             muted: self.marks.notices(Self::SNAPSHOT_MUTES, now),
             juries: self.jury_notices(),
         }
     }
+
+    /// The newest comments that fit, so that a flooded room does not repeat itself at length in each segment.
+    fn last_comments(&self) -> Vec<Comment> {
+        let bytes_max = if self.ladder.level() == Level::L0 {
+            Self::LAST_BYTES
+        } else {
+            Self::LAST_BYTES / 8
+        };
+        let mut last = self.history.last(self.policy.snapshot_comments);
+        let mut bytes = 0;
+        let fits = |comment: &&Comment| {
+            bytes +=
+                comment.text.as_str().len() + comment.name.as_str().len() + Self::COMMENT_BYTES;
+            bytes <= bytes_max
+        };
+        let kept = last.iter().rev().take_while(fits).count().max(1);
+        last.split_off(last.len().saturating_sub(kept))
+    }
+
+    /// What the last comments of a snapshot may take on the wire.
+    const LAST_BYTES: usize = 1_600;
+    /// What a comment takes on the wire beside its text and name.
+    const COMMENT_BYTES: usize = 88;
 
     /// The largest number of comments, candidates or reviews held at this moment; for tests of the bounds.
     pub fn held(&self) -> usize {
@@ -548,6 +573,11 @@ impl Room {
                 self.policy.beat_every_loaded
             } else {
                 self.policy.beat_every
+            },
+            tap_every: if level >= Level::L2 {
+                self.policy.tap_every_loaded
+            } else {
+                self.policy.tap_every
             },
             ..Rules::of(&self.policy)
         }

@@ -73,7 +73,7 @@ pub struct IntakePolicy {
 impl Default for IntakePolicy {
     fn default() -> Self {
         Self {
-            viewer_posts: Rate::new(8, 24),
+            viewer_posts: Rate::new(12, 36),
             viewer_hearts: Rate::new(10, 30),
             viewer_comments: Rate::new(1, 5),
             prefix_posts: Rate::new(2_000, 4_000),
@@ -136,6 +136,8 @@ pub struct Policy {
     pub micro_every: Duration,
     /// Comments that people can read.
     pub shown: Rate,
+    /// The same from level 2 on, where hearts fill the screen and bytes are dear.
+    pub shown_loaded: Rate,
     /// Comments that the broadcaster and moderators get.
     pub micro_comments: Rate,
     /// Comments that wait for the ranking; more are refused.
@@ -162,8 +164,10 @@ pub struct Policy {
     pub heartbeats_per_second: u32,
     /// How often a page says that it is there.
     pub heartbeat_every: Duration,
-    /// How long a page sums taps.
+    /// How long a page sums taps at levels 0 and 1.
     pub tap_every: Duration,
+    /// How long a page sums taps from level 2 on.
+    pub tap_every_loaded: Duration,
     /// How long load must be low before the level falls.
     pub calm: Duration,
     /// The flash jury.
@@ -197,6 +201,7 @@ impl Default for Policy {
             beat_every_loaded: Duration::from_secs(2),
             micro_every: Duration::from_millis(100),
             shown: Rate::new(6, 8),
+            shown_loaded: Rate::new(2, 4),
             micro_comments: Rate::new(50, 50),
             candidates_max: 256,
             candidate_wait: Duration::from_secs(1),
@@ -210,7 +215,8 @@ impl Default for Policy {
             posts_per_second: 5_000,
             heartbeats_per_second: 1_000,
             heartbeat_every: Duration::from_secs(10),
-            tap_every: Duration::from_millis(250),
+            tap_every: Duration::from_millis(100),
+            tap_every_loaded: Duration::from_millis(250),
             calm: Duration::from_secs(10),
             jury: JuryPolicy::default(),
             words: crate::WordList::default(),

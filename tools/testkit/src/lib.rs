@@ -6,5 +6,6 @@
 pub mod http1;
 pub mod pattern;
 pub mod rng;
+pub mod room_sim;
 pub mod synthetic;
 pub mod viewer;

@@ -72,6 +72,7 @@ impl Room {
     }
 
     const LOAD_EVERY: Duration = Duration::from_secs(1);
+    const VIEWERS_EVERY: Duration = Duration::from_secs(1);
 
     /// The first point of the grid after something happened, and one step after the last beat at the earliest.
     fn beat_due(&self, since: UnixTime) -> UnixTime {
@@ -120,8 +121,10 @@ impl Room {
         let viewers = self.presence.count(now);
         self.heartbeat_one_in =
             level::heartbeat_one_in(viewers.count, self.heartbeat_one_in, &self.policy);
-        if viewers != self.viewers {
-            self.viewers = viewers;
+        // An estimate moves all the time: once a second is enough of it.
+        let soon = now.since(self.said_viewers).magnitude() < Self::VIEWERS_EVERY;
+        if viewers != self.viewers && !(viewers.error > 0 && soon) {
+            (self.viewers, self.said_viewers) = (viewers, now);
             self.beat.viewers = Some(viewers);
             self.micro.viewers = Some(viewers);
             self.touch(now);
@@ -167,7 +170,12 @@ impl Room {
 
     fn choose_comments(&mut self, now: UnixTime) {
         let waiting = u32::try_from(self.pool.len()).unwrap_or(u32::MAX);
-        let free = self.shown.take(self.policy.shown, waiting, now);
+        let rate = if self.ladder.level() >= Level::L2 {
+            self.policy.shown_loaded
+        } else {
+            self.policy.shown
+        };
+        let free = self.shown.take(rate, waiting, now);
         let chosen = self.pool.take(free);
         let seq = self.beat.seq;
         for id in chosen {

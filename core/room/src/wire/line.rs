@@ -123,13 +123,9 @@ pub struct BeatLine {
     pub seq: u64,
     /// When, milliseconds since 1970.
     pub at: u64,
-    /// `[colour, hearts]` for each colour that has any.
+    /// New hearts by colour, sixteen numbers; absent if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hearts: Vec<(u8, u64)>,
-    /// All hearts so far.
-    pub total: u64,
-    /// All comments so far.
-    pub said: u64,
+    pub hearts: Vec<u64>,
     /// Comments, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comments: Vec<CommentLine>,
@@ -317,7 +313,7 @@ impl From<&JuryNotice> for JuryLine {
 
 impl From<&Beat> for BeatLine {
     fn from(beat: &Beat) -> Self {
-        let hearts = (0_u8..).zip(beat.hearts).filter(|(_, count)| *count > 0);
+        let any = beat.hearts.iter().any(|count| *count > 0);
         let joins = JoinsLine {
             n: number(beat.joins.count),
             names: beat.joins.names.iter().map(ToString::to_string).collect(),
@@ -325,11 +321,12 @@ impl From<&Beat> for BeatLine {
         Self {
             seq: beat.seq,
             at: beat.at.as_millis(),
-            hearts: hearts
-                .map(|(colour, count)| (colour, number(count)))
+            hearts: beat
+                .hearts
+                .iter()
+                .filter(|_| any)
+                .map(|count| number(*count))
                 .collect(),
-            total: number(beat.hearts_total),
-            said: number(beat.comments_total),
             comments: beat.comments.iter().map(CommentLine::from).collect(),
             joins: (joins.n > 0).then_some(joins),
             viewers: beat.viewers.map(ViewersLine::from),
