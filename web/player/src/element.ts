@@ -126,6 +126,8 @@ export class NearcastPlayerElement extends HTMLElement {
     else if (action === 'latency') this.toggleAttribute('latency');
     else if (action === 'full') this.toggleFull();
     else if (action === 'pip') void this.togglePip();
+    // "Tap for sound" holds for the whole picture.
+    else if (event.target === this.video && !this.view.unmute.hidden) this.toggleMute();
   }
 
   private pressed(event: KeyboardEvent): void {

@@ -151,8 +151,7 @@ export class Player extends Emitter<PlayerEvents> {
   pause(): void {
     this.wantPlay = false;
     this.video.pause();
-    clearTimeout(this.pauseTimer);
-    this.pauseTimer = setTimeout(() => this.stopLoading(), PAUSE_KEEPS_LOADING_MS);
+    this.sleepSoon();
     this.refresh();
   }
 
@@ -286,8 +285,8 @@ export class Player extends Emitter<PlayerEvents> {
     this.stopLoading();
     this.playback?.destroy();
     this.playback = null;
-    if (this.rebuilds.length > REBUILDS_MAX) {
-      this.fail(new PlayerError('media', error.message, true, error));
+    if (error.fatal || this.rebuilds.length > REBUILDS_MAX) {
+      this.fail(error.fatal ? error : new PlayerError('media', error.message, true, error));
       return;
     }
     this.emit('error', error);
@@ -321,6 +320,12 @@ export class Player extends Emitter<PlayerEvents> {
     }
   }
 
+  /** Nobody is looking: after a while the connection is given up. */
+  private sleepSoon(): void {
+    clearTimeout(this.pauseTimer);
+    this.pauseTimer = setTimeout(() => this.stopLoading(), PAUSE_KEEPS_LOADING_MS);
+  }
+
   private listen(): void {
     const { signal } = this.ac;
     this.video.addEventListener('playing', () => this.refresh(), { signal });
@@ -328,8 +333,10 @@ export class Player extends Emitter<PlayerEvents> {
     this.video.addEventListener(
       'pause',
       () => {
-        // Media keys and the browser's own controls pause the element without asking us.
-        if (this.wantPlay && this.video.paused && this.playback?.begun && !this.video.ended) this.pause();
+        if (!this.wantPlay || !this.video.paused || !this.playback?.begun) return;
+        // Browsers put hidden pictures to sleep; media keys and the browser's own controls pause for the viewer.
+        if (document.visibilityState === 'hidden') this.sleepSoon();
+        else this.pause();
       },
       { signal },
     );
@@ -343,6 +350,7 @@ export class Player extends Emitter<PlayerEvents> {
     const wake = (): void => {
       if (document.visibilityState !== 'visible') return;
       this.clock.start(2);
+      if (this.wantPlay && this.video.paused && this.playback?.begun) void this.play();
       this.tick();
     };
     document.addEventListener('visibilitychange', wake, { signal });

@@ -5,25 +5,13 @@
 // Spec: design contract "Paths"; `/api/v1/openapi.json`, "broadcasts".
 
 import '../../player/src/element.ts';
-import type { Status } from '../../player/src/player.ts';
 import { startAmbient } from './ambient.ts';
 import { findBroadcast, type Lookup, repeat } from './api.ts';
 import { startPlayer } from './broadcast_page.ts';
-import { age, watching } from './words.ts';
+import { age, explain, watching } from './words.ts';
 
 const CALM_MS = 5_000;
 const EAGER_MS = 2_000;
-
-/** What to say when there is no picture; null leaves it to the player. */
-export function explain(status: Status, lookup: Lookup, id: string): string | null {
-  if (status === 'unreachable' || lookup.kind === 'no-answer') return null;
-  if (lookup.kind === 'unknown') return `There is no broadcast called “${id}” yet. If it goes live, it starts here by itself.`;
-  const { title, state } = lookup.broadcast;
-  if (state === 'reconnecting') return `${title} is away for a moment. The picture comes back by itself.`;
-  if (state === 'idle') return `${title} is not live yet. It starts here by itself.`;
-  if (state === 'ended') return `${title} has ended. Thank you for watching.`;
-  return null;
-}
 
 function start(): void {
   const page = startPlayer();
@@ -62,4 +50,4 @@ function start(): void {
   });
 }
 
-if (typeof document !== 'undefined') start();
+start();

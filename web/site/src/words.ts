@@ -1,7 +1,10 @@
-// Numbers and moments in plain words.
+// Numbers, moments and states in plain words.
 //
-// In → Out: counts, moments → short English.
+// In → Out: counts, moments, what the player and the server say → short English.
 // Spec: none.
+
+import type { Status } from '../../player/src/player.ts';
+import type { Lookup } from './api.ts';
 
 /** "just now", "5 min", "2 h 10 min", "3 days": how long ago `since` (RFC 3339) was. */
 export function age(since: string | null, nowMs: number): string | null {
@@ -34,4 +37,15 @@ export function hue(text: string): number {
   let hash = 7;
   for (const char of text) hash = (hash * 31 + (char.codePointAt(0) ?? 0)) % 360_007;
   return hash % 360;
+}
+
+/** What to say when there is no picture; null leaves it to the player. */
+export function explain(status: Status, lookup: Lookup, id: string): string | null {
+  if (status === 'unreachable' || lookup.kind === 'no-answer') return null;
+  if (lookup.kind === 'unknown') return `There is no broadcast called “${id}” yet. If it goes live, it starts here by itself.`;
+  const { title, state } = lookup.broadcast;
+  if (state === 'reconnecting') return `${title} is away for a moment. The picture comes back by itself.`;
+  if (state === 'idle') return `${title} is not live yet. It starts here by itself.`;
+  if (state === 'ended') return `${title} has ended. Thank you for watching.`;
+  return null;
 }

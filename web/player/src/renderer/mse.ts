@@ -45,7 +45,7 @@ export class MseRenderer implements Renderer {
   constructor(
     private readonly video: HTMLVideoElement,
     private readonly output: RendererOutput,
-    sourceClass: MediaSourceClass,
+    private readonly sourceClass: MediaSourceClass,
   ) {
     this.source = new sourceClass();
     this.source.addEventListener('sourceopen', () => this.pump(), { once: true });
@@ -120,6 +120,9 @@ export class MseRenderer implements Renderer {
   }
 
   private begin({ init, mime }: InitOperation): void {
+    if (mime !== this.mime && !this.sourceClass.isTypeSupported(mime)) {
+      throw new PlayerError('unsupported', `this browser cannot play ${mime}`, true);
+    }
     if (!this.buffer) {
       this.source.duration = Infinity;
       this.buffer = this.source.addSourceBuffer(mime);
