@@ -1,0 +1,336 @@
+//! Which broadcasts exist. One task owns the set; everybody else reads a map that is replaced as a whole.
+//!
+//! In → Out: admissions and endings as commands → broadcast tasks spawned, watched and forgotten; a snapshot map.
+//! A broadcast's task that panics takes only itself along: its viewers' responses are aborted, its name is free again.
+//! Spec: none; our own. At most `count_max` broadcasts; at the bound new ones are refused.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use delivery::Live;
+use ingest::{Admission, PublishRequest};
+use media::{BroadcastId, EndReason};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::broadcast::{self, Command, Exit};
+use crate::pipeline::PipelineConfig;
+use crate::session::{Programme, Session, Start};
+use crate::status::{Board, Note, State, Status};
+
+/// What may change while broadcasts run: they read it when they need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a broadcast waits for its publisher to come back.
+    pub reconnect_window: Duration,
+    /// How long the playlists of an ended broadcast stay readable.
+    pub ended_grace: Duration,
+    /// How many broadcasts may exist at once, ended ones in their grace included.
+    pub count_max: usize,
+    /// How media is packaged; broadcasts that exist keep theirs.
+    pub pipeline: PipelineConfig,
+}
+
+/// Why a publisher cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdmitError {
+    /// The bound on broadcasts is reached.
+    #[error(
+        "this server carries {count_max} broadcasts already, which is its limit: try again later"
+    )]
+    Full {
+        /// The bound.
+        count_max: usize,
+    },
+    /// The server is going down.
+    #[error("this server is shutting down: try again in a moment")]
+    ShuttingDown,
+}
+
+/// A handle to the set of broadcasts. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    commands: mpsc::Sender<Request>,
+    entries: Entries,
+}
+
+/// The set as readers see it.
+type Entries = Arc<ArcSwap<BTreeMap<BroadcastId, Entry>>>;
+
+/// One broadcast as readers see it.
+#[derive(Clone)]
+struct Entry {
+    board: Board,
+    live: Arc<Live>,
+}
+
+/// One broadcast as its keeper knows it.
+struct Kept {
+    task: Id,
+    /// Dropping it ends the broadcast, or cuts its grace short.
+    commands: mpsc::Sender<Command>,
+    entry: Entry,
+}
+
+enum Request {
+    Admit {
+        programme: Programme,
+        start: Start,
+        session: Box<Session>,
+        reply: oneshot::Sender<Result<(), AdmitError>>,
+    },
+    End {
+        id: BroadcastId,
+        reply: oneshot::Sender<bool>,
+    },
+}
+
+/// Requests to the registry's task; a full queue makes admissions wait.
+const REQUESTS_QUEUED_MAX: usize = 1_024;
+/// Commands to one broadcast. One that takes none for so many is stuck, and its publishers are refused.
+pub(crate) const COMMANDS_QUEUED_MAX: usize = 64;
+
+impl Registry {
+    /// Starts the registry's task. After `shutdown` it ends all broadcasts, waits for them, and ends; what they left
+    /// can still be read.
+    pub fn spawn_registry(
+        settings: watch::Receiver<Settings>,
+        shutdown: CancellationToken,
+    ) -> (Self, JoinHandle<()>) {
+        let (commands, requests) = mpsc::channel(REQUESTS_QUEUED_MAX);
+        let entries = Entries::default();
+        let keeper = Keeper {
+            settings,
+            entries: entries.clone(),
+            map: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            ids: HashMap::new(),
+        };
+        (
+            Self { commands, entries },
+            tokio::spawn(keeper.run(requests, shutdown)),
+        )
+    }
+
+    /// Puts a publisher on air: in the broadcast that exists, or in a new one whose numbers begin at `start`.
+    pub async fn admit(
+        &self,
+        programme: Programme,
+        start: Start,
+        request: &PublishRequest,
+    ) -> Result<Admission, AdmitError> {
+        let (session, admission) = Session::open(&programme, request);
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Admit {
+            programme,
+            start,
+            session: Box::new(session),
+            reply,
+        };
+        self.commands
+            .send(request)
+            .await
+            .map_err(|_| AdmitError::ShuttingDown)?;
+        answer.await.map_err(|_| AdmitError::ShuttingDown)??;
+        Ok(admission)
+    }
+
+    /// Ends a broadcast at once: its publisher is stopped, its playlists say that it is over. Whether it was on air.
+    pub async fn end(&self, id: &BroadcastId) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let sent = self
+            .commands
+            .send(Request::End {
+                id: id.clone(),
+                reply,
+            })
+            .await;
+        sent.is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// All broadcasts, by id.
+    pub fn statuses(&self) -> Vec<Status> {
+        self.entries
+            .load()
+            .iter()
+            .map(|(id, entry)| entry.status(id))
+            .collect()
+    }
+
+    /// One broadcast.
+    pub fn status(&self, id: &BroadcastId) -> Option<Status> {
+        self.entries.load().get(id).map(|entry| entry.status(id))
+    }
+
+    /// How far the numbers of each broadcast have run.
+    pub fn notes(&self) -> Vec<Note> {
+        let note = |(id, entry): (&BroadcastId, &Entry)| {
+            let standing = entry.board.load();
+            Note {
+                id: id.clone(),
+                position: standing.position,
+                settled: standing.state == State::Ended,
+            }
+        };
+        self.entries.load().iter().map(note).collect()
+    }
+
+    /// What viewers of a broadcast read.
+    pub(crate) fn live(&self, id: &BroadcastId) -> Option<Arc<Live>> {
+        self.entries.load().get(id).map(|entry| entry.live.clone())
+    }
+}
+
+impl Entry {
+    fn status(&self, id: &BroadcastId) -> Status {
+        Status::join(id, &self.board.load(), &self.live)
+    }
+
+    fn is_ended(&self) -> bool {
+        self.board.load().state == State::Ended
+    }
+}
+
+/// The registry's task: the one writer of the set.
+struct Keeper {
+    settings: watch::Receiver<Settings>,
+    entries: Entries,
+    map: BTreeMap<BroadcastId, Kept>,
+    tasks: JoinSet<Exit>,
+    ids: HashMap<Id, BroadcastId>,
+}
+
+impl Keeper {
+    async fn run(mut self, mut requests: mpsc::Receiver<Request>, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(exit) = self.tasks.join_next_with_id() => self.forget(exit),
+                Some(request) = requests.recv() => self.handle(request),
+            }
+        }
+        requests.close();
+        self.end_all().await;
+    }
+
+    fn handle(&mut self, request: Request) {
+        match request {
+            Request::Admit {
+                programme,
+                start,
+                session,
+                reply,
+            } => {
+                // A publisher that gave up waiting has dropped its ends; the broadcast will see that.
+                let _ = reply.send(self.admit(programme, start, *session));
+            }
+            Request::End { id, reply } => {
+                let kept = self.map.get(&id).filter(|kept| !kept.entry.is_ended());
+                let told = kept.is_some_and(|kept| {
+                    kept.commands
+                        .try_send(Command::End(EndReason::Stopped))
+                        .is_ok()
+                });
+                let _ = reply.send(told);
+            }
+        }
+    }
+
+    fn admit(
+        &mut self,
+        programme: Programme,
+        start: Start,
+        session: Session,
+    ) -> Result<(), AdmitError> {
+        let kept = self.map.get(&programme.id);
+        let Some(kept) = kept.filter(|kept| !kept.entry.is_ended()) else {
+            // One that has ended makes room for its successor, and hands its numbers on.
+            let start = kept.map_or(start, |kept| {
+                broadcast::successor(kept.entry.board.load().position)
+            });
+            return self.begin(programme.id, start, session);
+        };
+        let refused = |_| AdmitError::ShuttingDown;
+        kept.commands
+            .try_send(Command::Join(Box::new(session)))
+            .map_err(refused)
+    }
+
+    fn begin(&mut self, id: BroadcastId, start: Start, session: Session) -> Result<(), AdmitError> {
+        let count_max = self.settings.borrow().count_max;
+        if self.map.len() >= count_max && !self.map.contains_key(&id) {
+            return Err(AdmitError::Full { count_max });
+        }
+        let begun = broadcast::begin(id.clone(), start, session, self.settings.clone());
+        let task = self.tasks.spawn(begun.run).id();
+        self.ids.insert(task, id.clone());
+        let entry = Entry {
+            board: begun.board,
+            live: begun.live,
+        };
+        self.map.insert(
+            id,
+            Kept {
+                task,
+                commands: begun.commands,
+                entry,
+            },
+        );
+        self.publish();
+        Ok(())
+    }
+
+    /// A broadcast's task has ended, by itself or by a panic.
+    fn forget(&mut self, exit: Result<(Id, Exit), JoinError>) {
+        let task = exit.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        let Some(id) = self.ids.remove(&task) else {
+            return;
+        };
+        let replaced = self.map.get(&id).is_some_and(|kept| kept.task != task);
+        if !replaced {
+            self.map.remove(&id);
+            self.publish();
+        }
+        match exit {
+            Ok((
+                _,
+                Exit {
+                    position,
+                    late: Some(session),
+                },
+            )) if !replaced => {
+                // Refused only if the set filled up in the same instant; the dropped session tells its publisher.
+                let _ = self.begin(id, position, *session);
+            }
+            Ok(_) => tracing::info!(broadcast = %id, "broadcast forgotten"),
+            Err(error) => {
+                metrics::counter!("nearcast_broadcast_panics_total").increment(1);
+                tracing::error!(broadcast = %id, %error, "the task of a broadcast failed; others go on");
+            }
+        }
+    }
+
+    async fn end_all(&mut self) {
+        for kept in std::mem::take(&mut self.map).into_values() {
+            // A full queue belongs to a task that is stuck. The sender is dropped here, which ends any grace; readers keep
+            // what is there.
+            let _ = kept.commands.try_send(Command::End(EndReason::Stopped));
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn publish(&self) {
+        metrics::gauge!("nearcast_broadcasts")
+            .set(u32::try_from(self.map.len()).unwrap_or(u32::MAX));
+        self.entries.store(Arc::new(
+            self.map
+                .iter()
+                .map(|(id, kept)| (id.clone(), kept.entry.clone()))
+                .collect(),
+        ));
+    }
+}

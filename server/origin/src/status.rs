@@ -1,0 +1,142 @@
+//! What others may know of a broadcast: immutable snapshots for the API, metrics and the ledger.
+//!
+//! In → Out: the broadcast task publishes its part of the truth, the live windows the other → [`Status`].
+//! Spec: none; our own.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use delivery::Live;
+use hls::{Snapshot, Start};
+use media::{BroadcastId, RenditionName, TrackConfig, UnixTime};
+
+pub(crate) use ingest::Protocol;
+
+/// Where a broadcast is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A publisher is there, but has sent nothing that can be watched.
+    Idle,
+    /// Media comes.
+    Live,
+    /// The publisher is away and may come back.
+    Reconnecting,
+    /// Over; playlists say so for a while yet.
+    Ended,
+}
+
+/// One broadcast at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its id.
+    pub id: BroadcastId,
+    /// What viewers read above it.
+    pub title: Arc<str>,
+    /// Where it is in its life.
+    pub state: State,
+    /// When its first publisher was admitted.
+    pub since: UnixTime,
+    /// What can be watched; empty before the first init section.
+    pub renditions: Vec<RenditionStatus>,
+    /// Viewers now.
+    pub viewers: usize,
+    /// The publisher of now, or the last one.
+    pub publisher: Option<PublisherStatus>,
+}
+
+/// One encoded output at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenditionStatus {
+    /// Its name.
+    pub name: RenditionName,
+    /// RFC 6381, comma-separated.
+    pub codecs: String,
+    /// Width and height in pixels as shown; `None` without a picture.
+    pub size: Option<(u32, u32)>,
+    /// Thousandths of pictures a second; `None` without a picture or while unknown.
+    pub frame_rate_milli: Option<u32>,
+    /// Average bits per second over the listed segments; 0 before the first is complete.
+    pub bitrate_bps: u64,
+}
+
+/// A publisher at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublisherStatus {
+    /// How it speaks to us.
+    pub protocol: Protocol,
+    /// Whether its session lasts.
+    pub connected: bool,
+    /// When it was admitted.
+    pub since: UnixTime,
+}
+
+/// How far a broadcast's numbers have run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The broadcast.
+    pub id: BroadcastId,
+    /// The next free numbers if `settled`, else at least the ones in use.
+    pub position: Start,
+    /// Whether the broadcast has ended, so that nothing beyond `position` was announced.
+    pub settled: bool,
+}
+
+/// The part of a status that the broadcast task knows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Standing {
+    pub(crate) title: Arc<str>,
+    pub(crate) state: State,
+    pub(crate) since: UnixTime,
+    pub(crate) publisher: Option<PublisherStatus>,
+    pub(crate) position: Start,
+}
+
+/// Where the broadcast task publishes its standing; readers never wait for it.
+pub(crate) type Board = Arc<ArcSwap<Standing>>;
+
+impl Status {
+    /// Joins what the task says with what the live windows say.
+    pub(crate) fn join(id: &BroadcastId, standing: &Standing, live: &Live) -> Self {
+        Self {
+            id: id.clone(),
+            title: standing.title.clone(),
+            state: standing.state,
+            since: standing.since,
+            renditions: live
+                .renditions()
+                .iter()
+                .filter_map(|(name, view)| rendition(*name, view.snapshot()))
+                .collect(),
+            viewers: live.viewers(),
+            publisher: standing.publisher,
+        }
+    }
+}
+
+fn rendition(name: RenditionName, snapshot: &Snapshot) -> Option<RenditionStatus> {
+    if snapshot.tracks.is_empty() {
+        return None;
+    }
+    let codecs: Vec<&str> = snapshot
+        .tracks
+        .iter()
+        .map(|track| track.codec_string())
+        .collect();
+    let video = snapshot
+        .tracks
+        .iter()
+        .find_map(|track| match &track.config {
+            TrackConfig::Video(video) => Some(video),
+            TrackConfig::Audio(_) => None,
+        });
+    let frame = video.and_then(|video| snapshot.frame_duration.or(video.frame_duration));
+    Some(RenditionStatus {
+        name,
+        codecs: codecs.join(","),
+        size: video.map(|video| (video.width, video.height)),
+        frame_rate_milli: frame
+            .and_then(|frame| 1_000_000_000_000_u64.checked_div(frame.as_nanos()))
+            .and_then(|milli| u32::try_from(milli).ok()),
+        bitrate_bps: snapshot.bitrate.average_bps,
+    })
+}
