@@ -1,0 +1,297 @@
+//! Settings of the stages of the media path, each next to its conversion into what the stage takes.
+//!
+//! In → Out: `[ingest]`, `[packager]`, `[window]`, `[delivery]` of the file → the stages' own configurations, whose
+//! defaults are also the defaults here: nothing is written down twice except in `nearcast.toml`, and that is tested.
+//! Spec: none; our own.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use delivery::HttpConfig;
+use hls::{PackagerConfig, TsForm, WindowConfig};
+use ingest::RtmpConfig;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::units::{Size, Time};
+
+/// Limits of publishers.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Ingest {
+    connections_max: usize,
+    handshake_timeout: Time,
+    silence_timeout: Time,
+    bitrate_max_bps: u64,
+    burst_max: Size,
+    message_max: Size,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        let RtmpConfig {
+            connections_max,
+            handshake_timeout,
+            silence_timeout,
+            bitrate_max_bps,
+            burst_max_bytes,
+            message_max_bytes,
+        } = RtmpConfig::default();
+        Self {
+            connections_max,
+            handshake_timeout: Time(handshake_timeout),
+            silence_timeout: Time(silence_timeout),
+            bitrate_max_bps,
+            burst_max: Size(burst_max_bytes),
+            message_max: Size(message_max_bytes as u64),
+        }
+    }
+}
+
+impl Ingest {
+    pub(crate) fn to_rtmp(&self) -> RtmpConfig {
+        RtmpConfig {
+            connections_max: self.connections_max,
+            handshake_timeout: self.handshake_timeout.0,
+            silence_timeout: self.silence_timeout.0,
+            bitrate_max_bps: self.bitrate_max_bps,
+            burst_max_bytes: self.burst_max.0,
+            message_max_bytes: usize::try_from(self.message_max.0).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// How media is cut.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Packager {
+    segment_target: Time,
+    segment_max: Time,
+    segment_size_max: Size,
+    chunk: Chunk,
+    part_target: Time,
+    ts: bool,
+}
+
+impl Default for Packager {
+    fn default() -> Self {
+        let config = PackagerConfig::default();
+        Self {
+            segment_target: Time(config.segment_target.into()),
+            segment_max: Time(config.segment_max.into()),
+            segment_size_max: Size(config.segment_bytes_max as u64),
+            chunk: config
+                .chunk
+                .map_or(Chunk::Picture, |length| Chunk::Length(Time(length.into()))),
+            part_target: Time(config.part_target.into()),
+            ts: config.ts == TsForm::Made,
+        }
+    }
+}
+
+impl Packager {
+    pub(crate) fn to_config(&self) -> PackagerConfig {
+        PackagerConfig {
+            ts: if self.ts {
+                TsForm::Made
+            } else {
+                TsForm::Omitted
+            },
+            segment_target: self.segment_target.0.into(),
+            segment_max: self.segment_max.0.into(),
+            segment_bytes_max: usize::try_from(self.segment_size_max.0).unwrap_or(usize::MAX),
+            chunk: match self.chunk {
+                Chunk::Picture => None,
+                Chunk::Length(length) => Some(length.0.into()),
+            },
+            part_target: self.part_target.0.into(),
+            ..PackagerConfig::default()
+        }
+    }
+
+    /// What no value may break: a length of nothing cuts nowhere.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let lengths = [
+            ("segment_target", self.segment_target),
+            ("part_target", self.part_target),
+        ];
+        for (key, Time(length)) in lengths {
+            anyhow::ensure!(
+                (SHORTEST..=LONGEST).contains(&length),
+                "`packager.{key}` is {length:?}: it has to be between {SHORTEST:?} and {LONGEST:?}"
+            );
+        }
+        anyhow::ensure!(
+            self.part_target <= self.segment_target,
+            "`packager.part_target` is longer than `packager.segment_target`"
+        );
+        anyhow::ensure!(
+            self.segment_target <= self.segment_max,
+            "`packager.segment_target` is longer than `packager.segment_max`"
+        );
+        Ok(())
+    }
+}
+
+const SHORTEST: Duration = Duration::from_millis(20);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How long a chunk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chunk {
+    /// One picture, where overhead allows.
+    Picture,
+    /// About this long: fewer writes, more delay.
+    Length(Time),
+}
+
+impl Serialize for Chunk {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Picture => serializer.serialize_str("picture"),
+            Self::Length(length) => length.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Chunk {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "picture" {
+            return Ok(Self::Picture);
+        }
+        Time::from_str(&text)
+            .map(Self::Length)
+            .map_err(|error| serde::de::Error::custom(format!("{error}, nor \"picture\"")))
+    }
+}
+
+/// How much is kept for viewers.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Window {
+    length: Time,
+    segments_max: usize,
+    size_max: Size,
+    linger: Time,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        let config = WindowConfig::default();
+        Self {
+            length: Time(config.length.into()),
+            segments_max: config.segments_max,
+            size_max: Size(config.bytes_max),
+            linger: Time(config.linger.into()),
+        }
+    }
+}
+
+impl Window {
+    pub(crate) fn to_config(&self, packager: &Packager) -> WindowConfig {
+        WindowConfig {
+            length: self.length.0.into(),
+            segments_max: self.segments_max,
+            bytes_max: self.size_max.0,
+            linger: self.linger.0.into(),
+            segment_target: packager.segment_target.0.into(),
+            part_target: packager.part_target.0.into(),
+        }
+    }
+}
+
+/// Limits of viewers.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Delivery {
+    connections_max: usize,
+    head_timeout: Time,
+    idle_timeout: Time,
+    keep_alive: Time,
+    head_size_max: Size,
+    body_buffered: Size,
+    behind_max: Time,
+    rate_min: Size,
+    rate_grace: Time,
+    shards: usize,
+    unsent_max: Size,
+    congestion: String,
+    drain: Time,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        let config = HttpConfig::default();
+        Self {
+            connections_max: config.connections_max.unwrap_or(0),
+            head_timeout: Time(config.head_timeout),
+            idle_timeout: Time(config.idle_timeout),
+            keep_alive: Time(config.keep_alive),
+            head_size_max: Size(config.head_bytes_max as u64),
+            body_buffered: Size(config.body_bytes_buffered as u64),
+            behind_max: Time(config.behind_max),
+            rate_min: Size(config.rate_min),
+            rate_grace: Time(config.rate_grace),
+            shards: config.shards.unwrap_or(0),
+            unsent_max: Size(u64::from(config.unsent_max)),
+            congestion: config.congestion.unwrap_or_default(),
+            drain: Time(config.drain),
+        }
+    }
+}
+
+impl Delivery {
+    pub(crate) fn to_http(&self) -> HttpConfig {
+        let bytes = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
+        HttpConfig {
+            connections_max: Some(self.connections_max).filter(|count| *count > 0),
+            head_timeout: self.head_timeout.0,
+            idle_timeout: self.idle_timeout.0,
+            keep_alive: self.keep_alive.0,
+            head_bytes_max: bytes(self.head_size_max),
+            body_bytes_buffered: bytes(self.body_buffered),
+            behind_max: self.behind_max.0,
+            rate_min: self.rate_min.0,
+            rate_grace: self.rate_grace.0,
+            shards: Some(self.shards).filter(|count| *count > 0),
+            unsent_max: u32::try_from(self.unsent_max.0).unwrap_or(u32::MAX),
+            congestion: Some(self.congestion.clone()).filter(|name| !name.is_empty()),
+            drain: self.drain.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stages_get_their_own_defaults_back() {
+        assert_eq!(Ingest::default().to_rtmp(), RtmpConfig::default());
+        assert_eq!(Packager::default().to_config(), PackagerConfig::default());
+        assert_eq!(
+            Window::default().to_config(&Packager::default()),
+            WindowConfig::default()
+        );
+        assert_eq!(
+            format!("{:?}", Delivery::default().to_http()),
+            format!("{:?}", HttpConfig::default())
+        );
+    }
+
+    #[test]
+    fn a_chunk_is_a_picture_or_a_length() {
+        let chunk = |text: &str| {
+            toml::from_str::<Packager>(&format!("chunk = \"{text}\""))
+                .map(|packager| packager.chunk)
+        };
+        assert_eq!(chunk("picture").unwrap(), Chunk::Picture);
+        assert_eq!(chunk("100ms").unwrap(), Chunk::Length(Time::millis(100)));
+        assert!(
+            chunk("frame")
+                .unwrap_err()
+                .message()
+                .contains("\"picture\"")
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! Every metric of the process, with its help line. A test finds those that are used and not listed, or listed and not used.
+//!
+//! In → Out: names used across `server/` → descriptions in `/metrics` and in `docs/operating/metrics.md`.
+//! Spec: Prometheus, "Metric and label naming": `nearcast_<noun>_<unit>[_total]`.
+
+use metrics::Unit;
+
+/// Which kind of metric a name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// Name, kind, help line (labels in brackets).
+pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
+    (
+        "nearcast_broadcast_panics_total",
+        Kind::Counter,
+        "Broadcasts whose task failed; each is a defect.",
+    ),
+    (
+        "nearcast_broadcasts",
+        Kind::Gauge,
+        "Broadcasts that exist: on air, reconnecting, or ended a moment ago.",
+    ),
+    (
+        "nearcast_delivery_accept_pauses_total",
+        Kind::Counter,
+        "Times that accepting paused [reason].",
+    ),
+    (
+        "nearcast_delivery_bytes_total",
+        Kind::Counter,
+        "Bytes sent by fan-out threads, heads and framing included.",
+    ),
+    (
+        "nearcast_delivery_connections",
+        Kind::Gauge,
+        "Open HTTP connections.",
+    ),
+    (
+        "nearcast_delivery_cuts_total",
+        Kind::Counter,
+        "Viewers whose connection was cut, or who left [reason].",
+    ),
+    (
+        "nearcast_delivery_fan_out_seconds",
+        Kind::Histogram,
+        "From a chunk's append to its last socket write, per fan-out thread.",
+    ),
+    (
+        "nearcast_delivery_refusals_total",
+        Kind::Counter,
+        "Requests answered with an error [code].",
+    ),
+    (
+        "nearcast_delivery_viewers",
+        Kind::Gauge,
+        "Sockets that follow a growing object.",
+    ),
+    (
+        "nearcast_publish_requests_total",
+        Kind::Counter,
+        "Publish attempts by outcome [result]: admitted, or why refused.",
+    ),
+    (
+        "nearcast_takeovers_total",
+        Kind::Counter,
+        "Publishers replaced by a newer session of the same broadcast.",
+    ),
+];
+
+/// Tells the recorder what each name means.
+pub(crate) fn describe() {
+    for (name, kind, help) in METRICS {
+        let unit = if name.ends_with("_seconds") {
+            Unit::Seconds
+        } else if name.contains("_bytes") {
+            Unit::Bytes
+        } else {
+            Unit::Count
+        };
+        match kind {
+            Kind::Counter => metrics::describe_counter!(*name, unit, *help),
+            Kind::Gauge => metrics::describe_gauge!(*name, unit, *help),
+            Kind::Histogram => metrics::describe_histogram!(*name, unit, *help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// Every string literal in `server/*/src` that names a metric.
+    fn used() -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let mut directories = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs")
+                    && !path.ends_with(Path::new("nearcast/src/metric_names.rs"))
+                {
+                    let text = std::fs::read_to_string(path).unwrap();
+                    let literals = text
+                        .split("\"nearcast_")
+                        .skip(1)
+                        .filter_map(|rest| rest.split_once('"'));
+                    names.extend(literals.map(|(name, _)| format!("nearcast_{name}")).filter(
+                        |name| {
+                            name.bytes().all(|byte| {
+                                byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
+                            })
+                        },
+                    ));
+                }
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn every_metric_that_is_used_is_listed_and_every_listed_one_is_used() {
+        let listed: BTreeSet<String> = METRICS
+            .iter()
+            .map(|(name, _, _)| (*name).to_owned())
+            .collect();
+        let used = used();
+        assert_eq!(
+            used.difference(&listed).collect::<Vec<_>>(),
+            Vec::<&String>::new(),
+            "used, but not in METRICS"
+        );
+        assert_eq!(
+            listed.difference(&used).collect::<Vec<_>>(),
+            Vec::<&String>::new(),
+            "in METRICS, but not used"
+        );
+    }
+
+    #[test]
+    fn the_operators_page_lists_the_same_metrics() {
+        let page = include_str!("../../../docs/operating/metrics.md");
+        for (name, _, help) in METRICS {
+            assert!(
+                page.contains(&format!("`{name}`")) && page.contains(help),
+                "docs/operating/metrics.md lacks `{name}` with: {help}"
+            );
+        }
+    }
+
+    #[test]
+    fn counters_end_in_total_and_nothing_else_does() {
+        for (name, kind, _) in METRICS {
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+        }
+    }
+}
