@@ -63,14 +63,14 @@ fn table(files: &[(String, PathBuf)], out: &Path) -> io::Result<String> {
         let gzip_path = out.join(format!("{index}.gz"));
         fs::write(&gzip_path, if smaller { &gzip[..] } else { &[] })?;
         let digest = Sha256::digest(&bytes);
-        let etag: String = digest
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut etag = String::new();
+        for byte in digest.iter().take(8) {
+            write!(etag, "{byte:02x}").map_err(io::Error::other)?;
+        }
+        let (bytes_path, gzip_path) = (path.to_string_lossy(), gzip_path.to_string_lossy());
         let line = writeln!(
             text,
-            "    Page {{ name: {name:?}, etag: {etag:?}, bytes: include_bytes!({path:?}), gzip: include_bytes!({gzip_path:?}) }},"
+            "    Page {{ name: {name:?}, etag: {etag:?}, bytes: include_bytes!({bytes_path:?}), gzip: include_bytes!({gzip_path:?}) }},"
         );
         line.map_err(io::Error::other)?;
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use origin::Registry;
+use origin::{Registry, State};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -88,6 +88,14 @@ impl Control {
     /// Counts a wrong secret.
     pub(crate) fn note_failure(&self, from: IpAddr) {
         self.limiter().note_failure(from, Instant::now());
+    }
+
+    /// Whether anything is on air, so that somebody may be watching.
+    pub fn is_on_air(&self) -> bool {
+        self.registry
+            .statuses()
+            .iter()
+            .any(|status| status.state != State::Ended)
     }
 
     /// Starts to note how far numbers have run; see [`crate::ledger`]. Cancel `stopped` when all broadcasts have ended.

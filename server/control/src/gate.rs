@@ -54,7 +54,7 @@ impl Control {
         }
         let programme = match self.key_of(request) {
             Some(key) => self.programme_of(&key, request).await?,
-            None => self.named_programme(request)?,
+            None => named_programme(request)?,
         };
         let start = ledger::reserve(&self.store, &self.registry, &programme.id)
             .await
@@ -92,19 +92,6 @@ impl Control {
     /// Whether a bare name is enough.
     fn admits_names(&self, request: &PublishRequest) -> bool {
         self.policy() == Policy::Dev && request.peer.ip().to_canonical().is_loopback()
-    }
-
-    fn named_programme(&self, request: &PublishRequest) -> Result<Programme, Refusal> {
-        let id = BroadcastId::parse(&request.name).map_err(|error| {
-            Refusal::new(
-                RefusalCode::BadName,
-                format!("the stream name cannot be a broadcast: {error}"),
-            )
-        })?;
-        Ok(Programme {
-            title: id.to_string(),
-            id,
-        })
     }
 
     async fn programme_of(
@@ -183,6 +170,19 @@ impl Control {
             ),
         )
     }
+}
+
+fn named_programme(request: &PublishRequest) -> Result<Programme, Refusal> {
+    let id = BroadcastId::parse(&request.name).map_err(|error| {
+        Refusal::new(
+            RefusalCode::BadName,
+            format!("the stream name cannot be a broadcast: {error}"),
+        )
+    })?;
+    Ok(Programme {
+        title: id.to_string(),
+        id,
+    })
 }
 
 fn limited_refusal() -> Refusal {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// Wrong secrets that a prefix may show in one window before it is limited.
 const FAILURES_MAX: u32 = 20;
 /// How long failures are remembered.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Prefixes remembered at once; beyond it the oldest window is forgotten.
 const PREFIXES_MAX: usize = 4_096;
 
@@ -49,7 +49,7 @@ impl Limiter {
         let prefix = Prefix::of(address);
         match self.windows.get_mut(&prefix) {
             Some(window) if window.is_open(now) => {
-                window.failures = window.failures.saturating_add(1)
+                window.failures = window.failures.saturating_add(1);
             }
             _ => {
                 self.make_room(now);

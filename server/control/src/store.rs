@@ -55,7 +55,7 @@ pub(crate) struct Store {
 const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Numbers may be forgotten when no cache may hold an object with them: immutable objects live one year there.
-const POSITIONS_KEPT: Duration = Duration::from_secs(400 * 86_400);
+const POSITIONS_KEPT: Duration = Duration::from_hours(400 * 24);
 const MIGRATIONS: [(i64, &str, &str); 1] = [(
     1,
     "broadcasts",

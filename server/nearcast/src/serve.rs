@@ -45,7 +45,7 @@ pub(crate) async fn run(config: Config, sources: Sources) -> anyhow::Result<()> 
         {
             Ok(()) => tracing::info!("configuration read again"),
             Err(error) => {
-                tracing::error!("the configuration is wrong, the old one stays: {error:#}")
+                tracing::error!("the configuration is wrong, the old one stays: {error:#}");
             }
         }
     }
@@ -85,67 +85,31 @@ struct Listeners {
 
 impl Server {
     async fn start(config: &Config, telemetry: Arc<Telemetry>) -> anyhow::Result<Self> {
-        let http = bind("http", config.http).await?;
-        let https = bind("https", config.https).await?;
-        let rtmp = bind("rtmp", config.rtmp).await?;
-        let listeners = Listeners {
-            http: address(http.as_ref()),
-            https: address(https.as_ref()),
-            rtmp: address(rtmp.as_ref()),
+        let sockets = Sockets::open(config).await?;
+        let listeners = sockets.addresses();
+        let certificate = match config.https {
+            Listen::At(_) => Some(Certificate::load(&config.tls_cert, &config.tls_key)?),
+            Listen::Off => None,
         };
-        let certificate = https
-            .as_ref()
-            .map(|_| Certificate::load(&config.tls_cert, &config.tls_key))
-            .transpose()?;
-
-        let stops: [CancellationToken; 4] = std::array::from_fn(|_| CancellationToken::new());
-        let [publishing, broadcasts, watching, noting] = stops;
         let (settings, settings_seen) = watch::channel(config.settings());
         let (policy, policy_seen) = watch::channel(config.policy());
-        let (registry, keeper) = Registry::spawn_registry(settings_seen, broadcasts.clone());
+
+        let stop_broadcasts = CancellationToken::new();
+        let (registry, keeper) = Registry::spawn_registry(settings_seen, stop_broadcasts.clone());
         let endpoints = Endpoints {
-            rtmp: listeners.rtmp.map_or_else(
-                || "rtmp://localhost".to_owned(),
-                |rtmp| format!("rtmp://localhost:{}", rtmp.port()),
-            ),
+            rtmp: listeners.rtmp_url(),
         };
         let control = Control::open(&config.data, registry.clone(), endpoints, policy_seen).await?;
-        let ledger = control.spawn_ledger(noting.clone());
+        let stop_notes = CancellationToken::new();
+        let ledger = control.spawn_ledger(stop_notes.clone());
 
         let ready = Arc::new(AtomicBool::new(false));
         let app = control::api::router(control.clone())
             .merge(probes(ready.clone(), telemetry))
             .merge(pages::router());
-        let source: Arc<dyn delivery::Source> = Arc::new(registry);
-        let tls = certificate
-            .as_ref()
-            .map(Certificate::server_config)
-            .transpose()?;
-        let mut viewers = Vec::new();
-        for (listener, tls) in [(http, None), (https, tls)] {
-            let Some(listener) = listener else { continue };
-            viewers.push(delivery::spawn_http(
-                listener,
-                config.delivery.to_http(),
-                source.clone(),
-                app.clone(),
-                tls,
-                watching.clone(),
-            ));
-        }
-        let publishers = rtmp.map(|listener| {
-            ingest::spawn_rtmp(
-                listener,
-                config.ingest.to_rtmp(),
-                Arc::new(control.clone()),
-                publishing.clone(),
-            )
-        });
-        if let Some(http) = listeners.http {
-            let file = config.data.join(ADDRESS_FILE);
-            std::fs::write(&file, local(http).to_string())
-                .with_context(|| format!("{} cannot be written", file.display()))?;
-        }
+        let (publishing, watching) =
+            sockets.serve(config, &control, registry, &app, certificate.as_ref())?;
+        listeners.write_file(config)?;
         ready.store(true, Ordering::Release);
         Ok(Self {
             config: config.clone(),
@@ -155,20 +119,14 @@ impl Server {
             policy,
             certificate,
             control,
-            publishing: Stage {
-                stop: publishing,
-                tasks: publishers.into_iter().collect(),
-            },
+            publishing,
             broadcasts: Stage {
-                stop: broadcasts,
+                stop: stop_broadcasts,
                 tasks: vec![keeper],
             },
-            watching: Stage {
-                stop: watching,
-                tasks: viewers,
-            },
+            watching,
             noting: Stage {
-                stop: noting,
+                stop: stop_notes,
                 tasks: vec![ledger],
             },
         })
@@ -195,7 +153,11 @@ impl Server {
         let address = self.config.data.join(ADDRESS_FILE);
         let in_order = async {
             // Broadcasts first: they tell their publishers why, and close what is open.
+            let on_air = self.control.is_on_air();
             self.broadcasts.end().await;
+            if on_air {
+                tokio::time::sleep(self.config.broadcast.farewell.0).await;
+            }
             self.publishing.end().await;
             self.watching.end().await;
             self.noting.end().await;
@@ -228,6 +190,99 @@ impl Server {
         if let (true, Some(http)) = (self.config.dev, http) {
             println!("watch  http://{}/b/NAME", shown(http));
         }
+    }
+}
+
+/// Open sockets that nobody serves yet.
+struct Sockets {
+    http: Option<TcpListener>,
+    https: Option<TcpListener>,
+    rtmp: Option<TcpListener>,
+}
+
+impl Sockets {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            http: bind("http", config.http).await?,
+            https: bind("https", config.https).await?,
+            rtmp: bind("rtmp", config.rtmp).await?,
+        })
+    }
+
+    fn addresses(&self) -> Listeners {
+        let address = |listener: &Option<TcpListener>| {
+            listener
+                .as_ref()
+                .and_then(|listener| listener.local_addr().ok())
+        };
+        Listeners {
+            http: address(&self.http),
+            https: address(&self.https),
+            rtmp: address(&self.rtmp),
+        }
+    }
+
+    /// Lets publishers and viewers in.
+    fn serve(
+        self,
+        config: &Config,
+        control: &Control,
+        registry: Registry,
+        app: &Router,
+        certificate: Option<&Arc<Certificate>>,
+    ) -> anyhow::Result<(Stage, Stage)> {
+        let mut watching = Stage {
+            stop: CancellationToken::new(),
+            tasks: Vec::new(),
+        };
+        let mut publishing = Stage {
+            stop: CancellationToken::new(),
+            tasks: Vec::new(),
+        };
+        let source: Arc<dyn delivery::Source> = Arc::new(registry);
+        let tls = certificate.map(Certificate::server_config).transpose()?;
+        for (listener, tls) in [(self.http, None), (self.https, tls)] {
+            let Some(listener) = listener else { continue };
+            let (source, app, stop) = (source.clone(), app.clone(), watching.stop.clone());
+            watching.tasks.push(delivery::spawn_http(
+                listener,
+                config.delivery.to_http(),
+                source,
+                app,
+                tls,
+                stop,
+            ));
+        }
+        if let Some(listener) = self.rtmp {
+            let gate = Arc::new(control.clone());
+            publishing.tasks.push(ingest::spawn_rtmp(
+                listener,
+                config.ingest.to_rtmp(),
+                gate,
+                publishing.stop.clone(),
+            ));
+        }
+        Ok((publishing, watching))
+    }
+}
+
+impl Listeners {
+    /// Where publishers on this machine connect.
+    fn rtmp_url(&self) -> String {
+        self.rtmp.map_or_else(
+            || "rtmp://localhost".to_owned(),
+            |rtmp| format!("rtmp://localhost:{}", rtmp.port()),
+        )
+    }
+
+    /// Tells `nearcast broadcast` where the API is.
+    fn write_file(&self, config: &Config) -> anyhow::Result<()> {
+        let Some(http) = self.http else {
+            return Ok(());
+        };
+        let file = config.data.join(ADDRESS_FILE);
+        std::fs::write(&file, local(http).to_string())
+            .with_context(|| format!("{} cannot be written", file.display()))
     }
 }
 
@@ -309,10 +364,6 @@ async fn bind(key: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>> 
         .await
         .map(Some)
         .map_err(|error| anyhow::anyhow!("{}", help(&error)))
-}
-
-fn address(listener: Option<&TcpListener>) -> Option<SocketAddr> {
-    listener.and_then(|listener| listener.local_addr().ok())
 }
 
 /// An address that a program on this machine can connect to.

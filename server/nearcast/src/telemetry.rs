@@ -3,6 +3,7 @@
 //! In → Out: `tracing` events → stderr as text or JSON; `metrics` → Prometheus text for `/metrics`; panics → the log.
 //! Spec: Prometheus text exposition format 0.0.4.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -35,6 +36,7 @@ impl Telemetry {
             LogFormat::Json => fmt::layer().with_writer(std::io::stderr).json().boxed(),
             LogFormat::Text => fmt::layer()
                 .with_writer(std::io::stderr)
+                .with_ansi(std::io::stderr().is_terminal())
                 .with_target(false)
                 .boxed(),
         };

@@ -102,7 +102,7 @@ struct Broadcast {
 /// What ended the time on air.
 enum Wake {
     Command(Option<Command>),
-    Event(Option<Event>),
+    Event(Event),
     Overdue,
     SettingsChanged,
 }
@@ -163,7 +163,7 @@ impl Broadcast {
     }
 
     /// Takes what woke us and what waits behind it, up to the budget.
-    fn take(&mut self, first: Option<Event>) {
+    fn take(&mut self, first: Event) {
         self.take_one(first);
         for _ in 1..EVENTS_BUDGET {
             let Some(next) = self.session.as_mut().and_then(Session::try_next) else {
@@ -173,12 +173,10 @@ impl Broadcast {
         }
     }
 
-    fn take_one(&mut self, event: Option<Event>) {
+    fn take_one(&mut self, event: Event) {
         match event {
-            Some(Event::End(reason)) => self.leave(reason),
-            Some(event) => self.feed(&event),
-            // The session's task died without a word.
-            None => self.leave(EndReason::Lost),
+            Event::End(reason) => self.leave(reason),
+            event => self.feed(&event),
         }
     }
 
@@ -232,8 +230,8 @@ impl Broadcast {
             (None, _) => State::Reconnecting,
         };
         let standing = Standing {
-            position,
             state,
+            position,
             ..self.standing.clone()
         };
         if standing != **self.board.load() {
@@ -276,7 +274,7 @@ pub(crate) fn successor(position: Start) -> Start {
     }
 }
 
-async fn next_event(session: Option<&mut Session>) -> Option<Event> {
+async fn next_event(session: Option<&mut Session>) -> Event {
     match session {
         Some(session) => session.next().await,
         None => std::future::pending().await,

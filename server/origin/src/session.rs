@@ -39,6 +39,8 @@ const EVENTS_QUEUED_MAX: usize = 256;
 /// Feedback on its way back. Only `Stop` matters; when the queue is full, one was sent already.
 const FEEDBACK_QUEUED_MAX: usize = 4;
 
+const LOST: Event = Event::End(EndReason::Lost);
+
 impl Session {
     /// Both ends of a session's channels: one for the broadcast, one for the publisher.
     pub(crate) fn open(
@@ -64,16 +66,16 @@ impl Session {
         )
     }
 
-    /// The next event; `None` when the session's task is gone. Safe to cancel.
-    pub(crate) async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+    /// The next event. A session whose task died without a word ends as lost. Safe to cancel.
+    pub(crate) async fn next(&mut self) -> Event {
+        self.events.recv().await.unwrap_or(LOST)
     }
 
     /// What [`Session::next`] would yield now; `None` if it would wait.
-    pub(crate) fn try_next(&mut self) -> Option<Option<Event>> {
+    pub(crate) fn try_next(&mut self) -> Option<Event> {
         match self.events.try_recv() {
-            Ok(event) => Some(Some(event)),
-            Err(mpsc::error::TryRecvError::Disconnected) => Some(None),
+            Ok(event) => Some(event),
+            Err(mpsc::error::TryRecvError::Disconnected) => Some(LOST),
             Err(mpsc::error::TryRecvError::Empty) => None,
         }
     }

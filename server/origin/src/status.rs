@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use delivery::Live;
 use hls::{Snapshot, Start};
-use media::{BroadcastId, RenditionName, TrackConfig, UnixTime};
+use media::{BroadcastId, RenditionName, Track, TrackConfig, UnixTime};
 
 pub(crate) use ingest::Protocol;
 
@@ -117,11 +117,7 @@ fn rendition(name: RenditionName, snapshot: &Snapshot) -> Option<RenditionStatus
     if snapshot.tracks.is_empty() {
         return None;
     }
-    let codecs: Vec<&str> = snapshot
-        .tracks
-        .iter()
-        .map(|track| track.codec_string())
-        .collect();
+    let codecs: Vec<&str> = snapshot.tracks.iter().map(Track::codec_string).collect();
     let video = snapshot
         .tracks
         .iter()

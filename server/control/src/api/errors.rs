@@ -91,14 +91,13 @@ impl IntoResponse for ApiError {
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
             HeaderValue::from_static("*"),
         );
-        match self.code {
-            ErrorCode::Unauthorized => {
-                drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
-            }
-            ErrorCode::TooManyRequests => {
-                drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60")))
-            }
-            _ => {}
+        let hint = match self.code {
+            ErrorCode::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            ErrorCode::TooManyRequests => Some((header::RETRY_AFTER, "60")),
+            _ => None,
+        };
+        if let Some((name, value)) = hint {
+            headers.insert(name, HeaderValue::from_static(value));
         }
         response
     }

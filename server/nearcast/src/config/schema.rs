@@ -166,6 +166,8 @@ pub(crate) struct Broadcast {
     pub(crate) reconnect_window: Time,
     /// How long the playlists of an ended broadcast stay readable.
     pub(crate) ended_grace: Time,
+    /// At shutdown: how long playlists can be read that say a broadcast has ended.
+    pub(crate) farewell: Time,
     /// How many broadcasts may exist at once.
     pub(crate) count_max: usize,
 }
@@ -175,6 +177,7 @@ impl Default for Broadcast {
         Self {
             reconnect_window: Time::secs(30),
             ended_grace: Time::secs(60),
+            farewell: Time::secs(1),
             count_max: 1_000,
         }
     }

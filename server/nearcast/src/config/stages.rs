@@ -133,7 +133,7 @@ impl Packager {
 }
 
 const SHORTEST: Duration = Duration::from_millis(20);
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// How long a chunk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,9 +36,20 @@ impl Stage {
         });
         let shutdown = CancellationToken::new();
         let (registry, keeper) = Registry::spawn_registry(seen, shutdown.clone());
-        let wall = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
-        let zero = (Instant::now(), UnixTime::from_nanos(u64::try_from(wall.as_nanos()).unwrap()));
-        Self { registry, settings, keeper, shutdown, zero }
+        let wall = std::time::SystemTime::now()
+            .duration_since(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap();
+        let zero = (
+            Instant::now(),
+            UnixTime::from_nanos(u64::try_from(wall.as_nanos()).unwrap()),
+        );
+        Self {
+            registry,
+            settings,
+            keeper,
+            shutdown,
+            zero,
+        }
     }
 
     /// The wall clock, as far as virtual time has moved it.
@@ -55,8 +66,13 @@ impl Stage {
             query: None,
             session: SessionId::next(),
         };
-        let programme = Programme { id: id(name), title: format!("The {name} show") };
-        self.registry.admit(programme, Start::default(), &request).await
+        let programme = Programme {
+            id: id(name),
+            title: format!("The {name} show"),
+        };
+        self.registry
+            .admit(programme, Start::default(), &request)
+            .await
     }
 
     /// A publisher that was admitted and has announced its tracks.
@@ -64,7 +80,11 @@ impl Stage {
         let admission = self.try_admit(name).await.unwrap();
         let synthetic = Synthetic::new(settings);
         admission.events.send(synthetic.tracks()).await.unwrap();
-        Publisher { admission, synthetic, began: (Instant::now(), self.wall()) }
+        Publisher {
+            admission,
+            synthetic,
+            began: (Instant::now(), self.wall()),
+        }
     }
 
     pub(crate) fn status(&self, name: &str) -> Option<Status> {
@@ -80,7 +100,11 @@ impl Stage {
     }
 
     pub(crate) fn snapshot(&self, name: &str, rendition: RenditionName) -> Arc<Snapshot> {
-        self.live(name).rendition(rendition).unwrap().snapshot().clone()
+        self.live(name)
+            .rendition(rendition)
+            .unwrap()
+            .snapshot()
+            .clone()
     }
 
     /// Waits until the broadcast is in this state; fails after ten virtual minutes.
@@ -91,7 +115,11 @@ impl Stage {
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(600), reached).await;
-        assert!(waited.is_ok(), "{name} is {:?}, not {state:?}", self.state(name));
+        assert!(
+            waited.is_ok(),
+            "{name} is {:?}, not {state:?}",
+            self.state(name)
+        );
     }
 
     pub(crate) async fn stop(self) -> Registry {
@@ -116,7 +144,13 @@ impl Publisher {
             let unit = self.synthetic.next_unit();
             let at = Duration::from_nanos(unit.at.as_nanos().unsigned_abs());
             tokio::time::sleep_until(self.began.0 + at).await;
-            if self.admission.events.send(Event::Unit(unit.access_unit(self.began.1))).await.is_err() {
+            if self
+                .admission
+                .events
+                .send(Event::Unit(unit.access_unit(self.began.1)))
+                .await
+                .is_err()
+            {
                 return false;
             }
         }
