@@ -3,5 +3,10 @@
 //! In → Out: synthetic publishers under virtual time → statuses and views.
 //! Spec: design "Segments"; cases ING-17, ING-18, ING-19, ING-34.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops where it is"
+)]
+
 mod lives;
 mod stage;

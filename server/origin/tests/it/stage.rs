@@ -30,7 +30,7 @@ impl Stage {
     pub(crate) fn new() -> Self {
         let (settings, seen) = watch::channel(Settings {
             reconnect_window: Duration::from_secs(30),
-            ended_grace: Duration::from_secs(60),
+            ended_grace: Duration::from_mins(1),
             count_max: 200,
             pipeline: PipelineConfig::default(),
         });
@@ -114,7 +114,7 @@ impl Stage {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let waited = tokio::time::timeout(Duration::from_secs(600), reached).await;
+        let waited = tokio::time::timeout(Duration::from_mins(10), reached).await;
         assert!(
             waited.is_ok(),
             "{name} is {:?}, not {state:?}",
