@@ -25,6 +25,7 @@ const QUOTED: &[&str] = &[
     "loadManifest",
     "webmanifest",
     "rel=\"manifest\"",
+    "master_process",
 ];
 
 pub(super) fn check(tree: &Tree) -> Findings {
