@@ -13,7 +13,11 @@ const MARKS: &[&str] = &[
     "pub fn parse_",
     "pub fn demux",
     "pub fn decode(",
+    "pub fn decode_",
     "pub fn handle_input(",
+    "pub fn handle_bytes(",
+    "pub fn handle_record(",
+    "pub fn handle_video(",
 ];
 
 pub(super) fn check(tree: &Tree) -> Findings {
