@@ -434,6 +434,10 @@ impl Packager {
 
     /// Sound in a rendition, or at a time, without pictures: segments are cut by time.
     fn add_sound(&mut self, taken: Taken) {
+        // From before the very first unit of the broadcast, where media time begins: it has no place.
+        if !self.due.rebase && self.timeline.map(taken.dts) < Timestamp::ZERO {
+            return;
+        }
         if self.config.boundaries == Boundaries::Follow {
             self.follow_due(|cut| taken.pts >= cut.audio_pts);
         } else {

@@ -189,7 +189,9 @@ impl Stream {
         if !has_slice {
             return Ok(None);
         }
-        let untouched = prefixed && self.length_size == LengthSize(4) && kept.len() == nals.len();
+        // Empty units count too: they are not among `nals`, and decoders stumble over them.
+        let kept_bytes: usize = kept.iter().map(|nal| 4 + nal.len()).sum();
+        let untouched = prefixed && self.length_size == LengthSize(4) && kept_bytes == body.len();
         picture.payload = if untouched { body.clone() } else { join(&kept) };
         Ok(Some(picture))
     }

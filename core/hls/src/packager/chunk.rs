@@ -127,9 +127,11 @@ impl Writer {
     pub(super) fn write(&mut self, pending: &mut Pending, context: Context<'_>) -> Option<Chunk> {
         let Pending {
             video,
-            audio,
+            mut audio,
             bytes: payload,
         } = std::mem::take(pending);
+        // From before the very first unit of the broadcast, where media time begins: it has no place.
+        audio.retain(|unit| unit.dts + context.shift >= Timestamp::ZERO);
         let first = video.first().or(audio.first())?;
         let (independent, end) = (first.random_access, video.last().or(audio.last())?.end());
         let end_shown = video
