@@ -1,7 +1,7 @@
 //! RTMP publishers: the listener, its limits, and one task a connection.
 //!
 //! In → Out: TCP connections → [`media::Event`]s; the gate's refusals and the broadcast's feedback → onStatus messages.
-//! A connection costs under 2 kB until its handshake is complete. Past the limit of connections new ones are closed.
+//! A connection costs under 2 kB until its handshake is complete, whatever it sends. Past the limit of connections new ones are closed.
 //! Spec: Adobe RTMP 1.0; Enhanced RTMP v2.
 
 mod connection;
@@ -113,5 +113,41 @@ async fn serve(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) {
     if connection.handshake().await {
         // Boxed: a socket that has not finished its handshake must stay small.
         Box::pin(connection.run()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Admission, PublishRequest, Refusal, RefusalCode};
+
+    struct Closed;
+
+    impl Gate for Closed {
+        fn admit(
+            &self,
+            _: PublishRequest,
+        ) -> futures_util::future::BoxFuture<'_, Result<Admission, Refusal>> {
+            Box::pin(async { Err(Refusal::new(RefusalCode::NotFound, "closed")) })
+        }
+    }
+
+    #[tokio::test]
+    async fn ing_01_a_pending_socket_costs_less_than_2_kb() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let peer = stream.peer_addr().unwrap();
+        let (config, shutdown) = (RtmpConfig::default(), CancellationToken::new());
+        let context = Arc::new(Context {
+            config,
+            gate: Arc::new(Closed),
+            shutdown,
+        });
+        let task = size_of_val(&serve(context, stream, peer));
+        // What tokio keeps beside it for each socket and task, rounded up.
+        let beside = 384;
+        assert!(task + beside < 2_048, "{task} bytes");
     }
 }

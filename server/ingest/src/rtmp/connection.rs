@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use formats::container::flv::demux::{Demuxer, FlvError, Metadata, Notice};
@@ -16,7 +17,7 @@ use media::{EndReason, Event, Feedback, UnixTime};
 use rtmp::amf0::Value;
 use rtmp::chunk::Limits;
 use rtmp::{Publish, Session, StatusCode};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -111,14 +112,21 @@ impl Connection {
 
     /// Completes the handshake. Returns whether the connection goes on.
     pub(super) async fn handshake(&mut self) -> bool {
-        while !self.session.is_connected() {
-            if let Err(leave) = self.step(None).await {
-                tracing::debug!(peer = %self.peer, ?leave, "RTMP handshake failed");
-                metrics::handshake_failed();
-                return false;
-            }
+        let deadline = self.started + self.context.config.handshake_timeout;
+        let mut outcome = tokio::select! {
+            biased;
+            () = self.context.shutdown.cancelled() => Err(Leave::Stopped(EndReason::Stopped)),
+            () = tokio::time::sleep_until(deadline) => Err(Leave::Lost),
+            hello = await_hello(&self.stream) => hello,
+        };
+        while outcome.is_ok() && !self.session.is_connected() {
+            outcome = self.step(None).await;
         }
-        true
+        if let Err(leave) = &outcome {
+            tracing::debug!(peer = %self.peer, ?leave, "RTMP handshake failed");
+            metrics::handshake_failed();
+        }
+        outcome.is_ok()
     }
 
     /// Serves what the peer publishes, one publication after the other, until it leaves.
@@ -331,6 +339,49 @@ impl Connection {
         self.started.elapsed()
     }
 }
+
+/// Waits until the first packet of the handshake lies in the socket's buffer, or something else that ends it. Until then
+/// nothing is read, so that a peer that sends half of it costs no memory of ours.
+async fn await_hello(stream: &TcpStream) -> Result<(), Leave> {
+    loop {
+        if stream.ready(Interest::READABLE).await?.is_read_closed() {
+            return Err(Leave::Lost);
+        }
+        let peeked = stream.try_io(Interest::READABLE, || {
+            let mut hello = [0; HELLO_SIZE];
+            let mut hello = ReadBuf::new(&mut hello);
+            let Poll::Ready(count) =
+                stream.poll_peek(&mut TaskContext::from_waker(Waker::noop()), &mut hello)
+            else {
+                return Err(io::ErrorKind::Interrupted.into());
+            };
+            // What cannot be RTMP is for the session to refuse, at once.
+            let other = hello
+                .filled()
+                .first()
+                .is_some_and(|first| *first != VERSION);
+            let complete = count? == HELLO_SIZE || other;
+            // "Would block" makes the runtime wait for more.
+            if complete {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        });
+        match peeked {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                tokio::task::yield_now().await;
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// C0 and C1.
+const HELLO_SIZE: usize = 1 + 1_536;
+/// What C0 is for all encoders known.
+const VERSION: u8 = 3;
 
 /// Waits until the broadcast wants the session to end.
 async fn stop_signal(feedback: Option<&mut tokio::sync::mpsc::Receiver<Feedback>>) -> EndReason {

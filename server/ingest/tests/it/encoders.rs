@@ -5,6 +5,7 @@
 
 use std::process::Stdio;
 
+use ingest::{Refusal, RefusalCode, RtmpConfig};
 use media::{EndReason, TrackConfig, TrackId};
 use tokio::process::{Child, Command};
 
@@ -131,4 +132,158 @@ async fn every_common_frame_rate_comes_out_exact() {
         let record = record(&format!("{} {codec}", PATTERN.replace("RATE", rate))).await;
         assert_regular(&record, numerator, denominator);
     }
+}
+
+#[tokio::test]
+async fn parameter_sets_in_every_form_and_long_gops_arrive() {
+    let codec = "-t 2 -c:v libx264 -preset ultrafast -g 600 -pix_fmt yuv420p -x264-params repeat-headers=1:aud=1 -an";
+    let record = record(&format!("{} {codec}", PATTERN.replace("RATE", "25"))).await;
+    assert_eq!(record.sets.len(), 1);
+    assert_eq!(record.sets[0].len(), 1, "picture alone");
+    assert_eq!(record.units.len(), 50);
+    assert_eq!(
+        record
+            .units
+            .iter()
+            .filter(|unit| unit.random_access)
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn sound_alone_arrives() {
+    let sine = "-f lavfi -i sine=frequency=440:sample_rate=44100 -t 2 -c:a aac";
+    let record = record(sine).await;
+    assert_eq!(record.sets.len(), 1);
+    assert_eq!(record.sets[0][0].id, TrackId::AUDIO);
+    assert!(record.units.len() >= 86);
+    assert!(record.units.iter().all(|unit| unit.random_access));
+}
+
+#[tokio::test]
+async fn ing_18_a_killed_encoder_is_lost_at_once_and_may_come_back() {
+    let mut stage = Stage::open().await;
+    for _ in 0..2 {
+        let codec =
+            "-t 60 -c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -c:a aac";
+        let mut child = ffmpeg(
+            &format!("-re {} {codec}", PATTERN.replace("RATE", "30")),
+            &stage.url("show"),
+        );
+        let mut admitted = stage.admitted().await;
+        for _ in 0..20 {
+            soon("an event", admitted.events.recv()).await.unwrap();
+        }
+        child.kill().await.unwrap();
+        assert_eq!(admitted.record().await.end, Some(EndReason::Lost));
+    }
+}
+
+/// What ffmpeg prints when it is turned away.
+async fn ffmpeg_log(stage: &Stage, arguments: &str) -> String {
+    let child = ffmpeg(arguments, &stage.url("show"));
+    let output = soon("ffmpeg's exit", child.wait_with_output())
+        .await
+        .unwrap();
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn a_refusal_stands_in_the_encoders_log() {
+    let refusal = || {
+        Err(Refusal::new(
+            RefusalCode::Unauthorized,
+            "This stream key is not known; make one first.",
+        ))
+    };
+    let stage = Stage::with(RtmpConfig::default(), Box::new(move |_| refusal())).await;
+    let log = ffmpeg_log(
+        &stage,
+        &format!(
+            "-re {} -t 5 -c:v libx264 -c:a aac",
+            PATTERN.replace("RATE", "30")
+        ),
+    )
+    .await;
+    assert!(
+        log.contains("This stream key is not known; make one first."),
+        "{log}"
+    );
+
+    let log = gstreamer_log(&stage, "x264enc tune=zerolatency ! h264parse").await;
+    assert!(
+        log.contains("This stream key is not known; make one first."),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn ing_08_a_codec_that_is_not_taken_stands_in_ffmpegs_log() {
+    let stage = Stage::open().await;
+    let log = ffmpeg_log(
+        &stage,
+        &format!("-re {} -t 5 -c:v flv1 -an", PATTERN.replace("RATE", "30")),
+    )
+    .await;
+    assert!(
+        log.contains("video codec Sorenson H.263 is not supported"),
+        "{log}"
+    );
+}
+
+fn gstreamer(stage: &Stage, video: &str) -> Child {
+    let pipeline = format!(
+        "videotestsrc num-buffers=60 ! video/x-raw,width=320,height=180,framerate=30/1 ! {video} \
+         ! flvmux name=m streamable=true ! rtmp2sink location={} \
+         audiotestsrc num-buffers=90 ! audioconvert ! voaacenc ! aacparse ! m.",
+        stage.url("show")
+    );
+    Command::new("gst-launch-1.0")
+        .args(["-e"])
+        .args(pipeline.split_whitespace())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("these tests need GStreamer: apt-get install gstreamer1.0-tools gstreamer1.0-plugins-{good,bad,ugly}")
+}
+
+async fn gstreamer_log(stage: &Stage, video: &str) -> String {
+    let output = soon(
+        "GStreamer's exit",
+        gstreamer(stage, video).wait_with_output(),
+    )
+    .await
+    .unwrap();
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[tokio::test]
+async fn gstreamer_arrives_whole() {
+    let mut stage = Stage::open().await;
+    let child = gstreamer(
+        &stage,
+        "x264enc tune=zerolatency key-int-max=30 ! h264parse",
+    );
+    let mut admitted = stage.admitted().await;
+    let record = admitted.record().await;
+    let output = soon("GStreamer's exit", child.wait_with_output())
+        .await
+        .unwrap();
+    let log = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(record.sets.len(), 1, "{log}");
+    assert_eq!(record.of(TrackId::VIDEO).len(), 60, "{log}");
+    assert_eq!(record.of(TrackId::AUDIO).len(), 90, "{log}");
+    assert_eq!(record.end, Some(EndReason::Finished), "{log}");
 }

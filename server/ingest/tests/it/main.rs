@@ -4,7 +4,6 @@
 //! Spec: the case catalogue (ING-…).
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-#![allow(dead_code, reason = "stage serves tests that follow")]
 
 mod encoders;
 mod hostile;
