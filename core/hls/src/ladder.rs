@@ -5,7 +5,7 @@
 //! (RFC 8216bis "Variant Stream"; what the RFC calls a Rendition, an EXT-X-MEDIA alternative, is only our `audio`).
 //! Spec: RFC 8216bis, "EXT-X-STREAM-INF".
 
-use media::{RenditionName, Rotation, VideoConfig};
+use media::{Duration, RenditionName, Rotation, VideoConfig};
 
 /// One line of the configured ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,15 @@ pub struct Rung {
     pub height: u32,
     /// Target and maximum video bitrate, in bits per second.
     pub bitrate_bps: u32,
+    /// The H.264 level that it is encoded at, times ten: what `CODECS` promises before the first picture exists.
+    pub level: u8,
+}
+
+impl Rung {
+    /// RFC 6381: High profile at the rung's level.
+    pub fn codec_string(&self) -> String {
+        format!("avc1.6400{:02x}", self.level)
+    }
 }
 
 impl Ladder {
@@ -56,11 +65,16 @@ impl Ladder {
             .iter()
             .filter_map(|line| {
                 let lines = short_side(line.name)?;
+                let (width, height) = (
+                    scaled(source.width, lines, short),
+                    scaled(source.height, lines, short),
+                );
                 (lines < short).then(|| Rung {
                     name: line.name,
-                    width: scaled(source.width, lines, short),
-                    height: scaled(source.height, lines, short),
+                    width,
+                    height,
                     bitrate_bps: line.bitrate_bps,
+                    level: level(width, height, source.frame_duration),
                 })
             })
             .collect()
@@ -89,6 +103,28 @@ fn scaled(side: u32, lines: u32, short: u32) -> u32 {
     let exact_halves =
         (u64::from(side) * u64::from(lines) + u64::from(short)) / (2 * u64::from(short));
     u32::try_from(exact_halves * 2).unwrap_or(u32::MAX).max(2)
+}
+
+/// Levels with the macroblocks a second and a picture that they allow (ITU-T H.264, table A-1).
+const LEVELS: [(u8, u64, u64); 9] = [
+    (21, 19_800, 792),
+    (30, 40_500, 1_620),
+    (31, 108_000, 3_600),
+    (32, 216_000, 5_120),
+    (40, 245_760, 8_192),
+    (42, 522_240, 8_704),
+    (50, 589_824, 22_080),
+    (51, 983_040, 36_864),
+    (52, 2_073_600, 36_864),
+];
+
+/// The least level for a picture size and rate; a rate that is not known counts as 60 a second.
+fn level(width: u32, height: u32, frame_duration: Option<Duration>) -> u8 {
+    let macroblocks = u64::from(width.div_ceil(16)) * u64::from(height.div_ceil(16));
+    let nanos = frame_duration.map_or(16_666_667, Duration::as_nanos).max(1);
+    let per_second = macroblocks.saturating_mul(1_000_000_000).div_ceil(nanos);
+    let fits = |&&(_, rate, size): &&(u8, u64, u64)| per_second <= rate && macroblocks <= size;
+    LEVELS.iter().find(fits).map_or(52, |(level, ..)| *level)
 }
 
 #[cfg(test)]
@@ -141,5 +177,25 @@ mod tests {
         );
         check(16_384, 482, "480p 16316x480, 240p 8158x240");
         check(1000, 241, "240p 996x240");
+    }
+
+    #[test]
+    fn the_codec_string_is_known_before_the_first_picture() {
+        let at = |fps| Some(Duration::from_nanos(1_000_000_000 / fps));
+        assert_eq!(level(426, 240, at(30)), 21);
+        assert_eq!(level(854, 480, at(30)), 31);
+        assert_eq!(level(1280, 720, at(30)), 31);
+        assert_eq!(level(1280, 720, at(60)), 32);
+        assert_eq!(level(1920, 1080, at(30)), 40);
+        assert_eq!(level(1920, 1080, None), 42);
+        assert_eq!(level(16_316, 480, at(30)), 51);
+        let rung = Rung {
+            name: RenditionName::P480,
+            width: 854,
+            height: 480,
+            bitrate_bps: 1,
+            level: 31,
+        };
+        assert_eq!(rung.codec_string(), "avc1.64001f");
     }
 }

@@ -36,6 +36,8 @@ pub(crate) fn encode(config: &Config, rungs: &[Rung]) -> Vec<String> {
         arguments.extend(words(&format!(
             "-b:v {rate} -maxrate {rate} -bufsize {buffer}"
         )));
+        let (whole, tenth) = (rung.level / 10, rung.level % 10);
+        arguments.extend(words(&format!("-profile:v high -level:v {whole}.{tenth}")));
         arguments.extend(words(
             "-bf 0 -force_key_frames source -forced-idr 1 -g 9999 -sc_threshold 0",
         ));
@@ -96,6 +98,7 @@ mod tests {
             width,
             height,
             bitrate_bps,
+            level: 31,
         };
         let rungs = [
             rung(RenditionName::P480, 854, 480, 1_100_000),

@@ -42,16 +42,17 @@ async fn next(transcoder: &mut Transcoder) -> RungOutput {
         .expect("it lives")
 }
 
-/// Offers events in pairs with what comes out, so that no queue runs over, until the rungs have ended.
+/// Offers events faster than real time, ends the session when `ends` rungs have the last picture, and collects all.
 async fn run(
     transcoder: &mut Transcoder,
     events: &[Event],
     ends: usize,
 ) -> BTreeMap<RenditionName, Vec<Event>> {
     let mut rungs: BTreeMap<RenditionName, Vec<Event>> = BTreeMap::new();
+    let last = units(events, TrackId::VIDEO).last().unwrap().pts;
     let mut events = events.iter();
     let mut pace = tokio::time::interval(Duration::from_millis(3));
-    let mut ended = 0;
+    let (mut complete, mut ended) = (0, 0);
     while ended < ends {
         tokio::select! {
             _ = pace.tick() => if let Some(event) = events.next() {
@@ -59,6 +60,12 @@ async fn run(
             },
             output = next(transcoder) => if let RungOutput::Event(name, event) = output {
                 ended += usize::from(matches!(event, Event::End(_)));
+                if matches!(&event, Event::Unit(unit) if unit.pts == last && unit.track == TrackId::VIDEO) {
+                    complete += 1;
+                    if complete == ends {
+                        transcoder.offer(&Event::End(EndReason::Finished));
+                    }
+                }
                 rungs.entry(name).or_default().push(event);
             },
         }
@@ -79,10 +86,8 @@ async fn every_rung_has_the_sources_times_key_frames_and_sound() {
     let _alone = ALONE.lock().await;
     let source = Source::make("640x480", 0).await;
     let mut transcoder = spawn_transcoder(Arc::new(config(Mode::Always)));
-    let mut events = source.events.clone();
-    events.push(Event::End(EndReason::Finished));
     // 480 lines is the source's own size: only 240p stands below it.
-    let rungs = run(&mut transcoder, &events, 1).await;
+    let rungs = run(&mut transcoder, &source.events, 1).await;
     let rung = &rungs[&RenditionName::P240];
     let times = |units: &[&AccessUnit]| {
         units
@@ -104,6 +109,8 @@ async fn every_rung_has_the_sources_times_key_frames_and_sound() {
         ours.iter().all(|unit| theirs.contains(unit)),
         "sound is the source's own"
     );
+    let plan = config(Mode::Always).ladder.rungs(source.video());
+    let promised = plan[0].codec_string();
     let Some(Event::Tracks(tracks)) = rung.first() else {
         panic!("tracks come first")
     };
@@ -111,6 +118,10 @@ async fn every_rung_has_the_sources_times_key_frames_and_sound() {
         panic!("picture first")
     };
     assert_eq!((video.width, video.height, tracks.len()), (320, 240, 2));
+    assert_eq!(
+        video.codec_string, promised,
+        "what playlists said before it ran"
+    );
 }
 
 #[tokio::test]
@@ -118,9 +129,7 @@ async fn two_rungs_of_one_decode_agree_with_each_other() {
     let _alone = ALONE.lock().await;
     let source = Source::make("1280x720", 0).await;
     let mut transcoder = spawn_transcoder(Arc::new(config(Mode::Always)));
-    let mut events = source.events.clone();
-    events.push(Event::End(EndReason::Finished));
-    let rungs = run(&mut transcoder, &events, 2).await;
+    let rungs = run(&mut transcoder, &source.events, 2).await;
     let pts = |name| {
         units(&rungs[&name], TrackId::VIDEO)
             .iter()

@@ -6,7 +6,9 @@
 use bytes::Bytes;
 use formats::codec::{aac, h264};
 use formats::container::flv::file::{Reader, TagKind};
-use media::{AccessUnit, Duration, Event, Timestamp, Track, TrackConfig, TrackId, UnixTime};
+use media::{
+    AccessUnit, Duration, Event, Timestamp, Track, TrackConfig, TrackId, UnixTime, VideoConfig,
+};
 use tokio::process::Command;
 
 const START: UnixTime = UnixTime::from_millis(1_795_350_000_000);
@@ -34,6 +36,17 @@ impl Source {
         );
         Self {
             events: events(&output.stdout),
+        }
+    }
+
+    /// The picture's configuration.
+    pub(crate) fn video(&self) -> &VideoConfig {
+        let Some(Event::Tracks(tracks)) = self.events.first() else {
+            panic!("tracks come first")
+        };
+        match &tracks[0].config {
+            TrackConfig::Video(video) => video,
+            TrackConfig::Audio(_) => panic!("picture first"),
         }
     }
 
