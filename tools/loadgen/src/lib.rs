@@ -5,6 +5,10 @@
 //! Spec: none; our own.
 
 pub mod clock;
+pub mod light;
+pub mod probe;
+pub mod publish;
 pub mod report;
+pub mod swarm;
 pub mod target;
 pub mod watch;

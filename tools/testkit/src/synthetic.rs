@@ -82,6 +82,17 @@ impl Unit {
         u32::try_from(self.at.as_millis()).unwrap_or(u32::MAX)
     }
 
+    /// The same, with the instant of its sending in the picture for whoever receives it.
+    pub fn stamped_body(&self, now: UnixTime) -> Bytes {
+        let mut body = Vec::from(self.message_body());
+        let mark = &h264::STAMP_MARK;
+        if let Some(at) = body.windows(mark.len()).position(|window| window == mark) {
+            let stamp = h264::stamp(now.as_nanos());
+            body[at..at + stamp.len()].copy_from_slice(&stamp);
+        }
+        body.into()
+    }
+
     /// The body of the RTMP message that carries it.
     pub fn message_body(&self) -> Bytes {
         let mut body = Vec::with_capacity(self.payload.len() + 5);

@@ -2,7 +2,7 @@
 //!
 //! In → Out: size, place in the GOP, wanted bytes → parameter sets and length-prefixed access units.
 //! Random access points predict every macroblock from nothing and carry no residual; all other pictures skip every macroblock.
-//! Spec: ITU-T H.264, 7.3.2.1.1 (SPS), 7.3.2.2 (PPS), 7.3.3 (slice header), 7.3.4 (slice data), 7.3.2.7 (filler data);
+//! Spec: ITU-T H.264, 7.3.2.1.1 (SPS), D.1.7 (user data), 7.3.2.2 (PPS), 7.3.3 (slice header), 7.3.4 (slice data), 7.3.2.7 (filler data);
 //! ISO/IEC 14496-15, "AVCDecoderConfigurationRecord".
 
 use bytes::Bytes;
@@ -25,7 +25,28 @@ pub fn decoder_config(width: u32, height: u32) -> Bytes {
     out.into()
 }
 
+/// Marks a stamp in a picture; also the identifier of the user data that it stands in.
+pub const STAMP_MARK: [u8; 16] = *b"nearcast-stamp-1";
+/// Digits of a stamp, after its mark.
+pub const STAMP_DIGITS: usize = 16;
+
+/// A stamp as it stands in a picture: nanoseconds since 1970 in hexadecimal, so that no byte needs escaping.
+pub fn stamp(nanos: u64) -> [u8; STAMP_MARK.len() + STAMP_DIGITS] {
+    let mut out = [b'0'; STAMP_MARK.len() + STAMP_DIGITS];
+    out[..STAMP_MARK.len()].copy_from_slice(&STAMP_MARK);
+    for (place, digit) in out[STAMP_MARK.len()..].iter_mut().enumerate() {
+        let value = (nanos >> (60 - 4 * place) & 0xF) as u8;
+        *digit = if value < 10 {
+            b'0' + value
+        } else {
+            b'a' + value - 10
+        };
+    }
+    out
+}
+
 /// The picture at `place` in its GOP (0 is the random access point), padded to `bytes` with filler if it is shorter.
+/// User data with a stamp of zero comes first: [`super::Unit::stamped_body`] sets it.
 pub fn picture(width: u32, height: u32, place: u64, bytes: usize) -> Bytes {
     let macroblocks = width / 16 * (height / 16);
     let slice = if place == 0 {
@@ -34,6 +55,12 @@ pub fn picture(width: u32, height: u32, place: u64, bytes: usize) -> Bytes {
         skipped(macroblocks, place)
     };
     let mut out = Vec::with_capacity(bytes.max(slice.len() + 4));
+    let stamp = stamp(0);
+    // Supplemental information of type 5, "user data unregistered", and its stop bit.
+    out.extend_from_slice(&length(stamp.len() + 4));
+    out.extend_from_slice(&[6, 5, u8::try_from(stamp.len()).unwrap_or(0)]);
+    out.extend_from_slice(&stamp);
+    out.push(0x80);
     out.extend_from_slice(&length(slice.len()));
     out.extend_from_slice(&slice);
     // A filler unit is a length, a header and a stop bit at least.

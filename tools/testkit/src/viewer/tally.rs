@@ -47,6 +47,11 @@ impl Times {
         self.0.saturating_record(micros.max(1));
     }
 
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
     /// Adds all of another set.
     pub fn add(&mut self, other: &Self) {
         // Both have the same bounds.
