@@ -4,8 +4,10 @@
 //! Spec: none; our own.
 
 pub mod http1;
+pub mod link;
 pub mod pattern;
 pub mod rng;
 pub mod room_sim;
+pub mod simulation;
 pub mod synthetic;
 pub mod viewer;
