@@ -6,6 +6,12 @@
 //! Spec: design "Numbers to reach" (fan-out, the origin's share).
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures for people"
+)]
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -36,7 +42,11 @@ fn main() -> anyhow::Result<()> {
     if arguments.first().is_some_and(|first| first == "readers") {
         return readers(&arguments[1..]);
     }
-    let number = |index: usize, default: u64| arguments.get(index).map_or(Ok(default), |text| text.parse());
+    let number = |index: usize, default: u64| {
+        arguments
+            .get(index)
+            .map_or(Ok(default), |text| text.parse())
+    };
     let options = Options {
         viewers: usize::try_from(number(0, 1_000)?)?,
         seconds: number(1, 10)?,
@@ -47,15 +57,34 @@ fn main() -> anyhow::Result<()> {
     };
     println!(
         "{} viewers, {} s, chunks of {} bytes each {:?}, {} broadcasts, {} chunks a segment",
-        options.viewers, options.seconds, options.chunk, options.interval, options.broadcasts, options.segment
+        options.viewers,
+        options.seconds,
+        options.chunk,
+        options.interval,
+        options.broadcasts,
+        options.segment
     );
     let floor = floor(&options)?;
-    let server = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(server(&options))?;
-    println!("{:>8} {:>14} {:>22}   append → reader, ms: p50 p90 p99 max", "", "CPU µs/send", "memory kB/viewer");
+    let server = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(server(&options))?;
+    println!(
+        "{:>8} {:>14} {:>22}   append → reader, ms: p50 p90 p99 max",
+        "", "CPU µs/send", "memory kB/viewer"
+    );
     for (name, run) in [("floor", &floor), ("server", &server)] {
-        println!("{name:>8} {:>14.2} {:>22.1}   {}", run.micros_per_send, run.memory / 1e3, run.latency);
+        println!(
+            "{name:>8} {:>14.2} {:>22.1}   {}",
+            run.micros_per_send,
+            run.memory / 1e3,
+            run.latency
+        );
     }
-    println!("floor ÷ server: {:.2}", floor.micros_per_send / server.micros_per_send);
+    println!(
+        "floor ÷ server: {:.2}",
+        floor.micros_per_send / server.micros_per_send
+    );
     Ok(())
 }
 
@@ -97,7 +126,11 @@ fn floor(options: &Options) -> anyhow::Result<Run> {
     }
     let micros_per_send = (cpu_micros()? - cpu) / sends as f64;
     drop(sockets);
-    Ok(Run { micros_per_send, memory, latency: finish_readers(child)? })
+    Ok(Run {
+        micros_per_send,
+        memory,
+        latency: finish_readers(child)?,
+    })
 }
 
 struct Broadcasts(HashMap<String, Arc<Live>>);
@@ -112,8 +145,15 @@ async fn server(options: &Options) -> anyhow::Result<Run> {
     let mut writers = Vec::new();
     let mut broadcasts = HashMap::new();
     for index in 0..options.broadcasts {
-        let (mut writer, live) = LiveWriter::new(BroadcastId::parse(&format!("b{index}"))?, LiveConfig::default());
-        let init = Output::Init { epoch: Epoch(1), bytes: Bytes::from_static(b"init"), tracks: Arc::from([]) };
+        let (mut writer, live) = LiveWriter::new(
+            BroadcastId::parse(&format!("b{index}"))?,
+            LiveConfig::default(),
+        );
+        let init = Output::Init {
+            epoch: Epoch(1),
+            bytes: Bytes::from_static(b"init"),
+            tracks: Arc::from([]),
+        };
         writer.apply(RenditionName::Source, &init);
         writer.apply(RenditionName::Source, &start(0));
         broadcasts.insert(format!("b{index}"), live);
@@ -124,7 +164,14 @@ async fn server(options: &Options) -> anyhow::Result<Run> {
     let shutdown = CancellationToken::new();
     let source = Arc::new(Broadcasts(broadcasts));
     let app = axum::Router::new();
-    let handle = spawn_http(listener, HttpConfig::default(), Arc::clone(&source) as _, app, None, shutdown.clone());
+    let handle = spawn_http(
+        listener,
+        HttpConfig::default(),
+        Arc::clone(&source) as _,
+        app,
+        None,
+        shutdown.clone(),
+    );
     let memory = resident()?;
     let child = start_readers(address, options)?;
     while source.0.values().map(|live| live.viewers()).sum::<usize>() < options.viewers {
@@ -133,13 +180,18 @@ async fn server(options: &Options) -> anyhow::Result<Run> {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let memory = (resident()? - memory) / options.viewers as f64;
     let cpu = cpu_micros()?;
-    let sends = produce(options, &mut writers).await * options.viewers as f64 / options.broadcasts as f64;
+    let sends =
+        produce(options, &mut writers).await * options.viewers as f64 / options.broadcasts as f64;
     let micros_per_send = (cpu_micros()? - cpu) / sends;
     shutdown.cancel();
     drop(writers);
     let latency = finish_readers(child)?;
     handle.await?;
-    Ok(Run { micros_per_send, memory, latency })
+    Ok(Run {
+        micros_per_send,
+        memory,
+        latency,
+    })
 }
 
 /// Appends a chunk to each broadcast in turn, evenly over the interval; how many in all.
@@ -149,11 +201,20 @@ async fn produce(options: &Options, writers: &mut [LiveWriter]) -> f64 {
     let mut appended = 0_u64;
     for tick in 1.. {
         let index = (tick - 1) as usize % writers.len();
-        let (writer, count) = (&mut writers[index], u64::from(tick - 1) / options.broadcasts as u64);
+        let (writer, count) = (
+            &mut writers[index],
+            u64::from(tick - 1) / options.broadcasts as u64,
+        );
         let id = segment_id(count / options.segment);
         if count > 0 && count % options.segment == 0 {
             let last = segment_id(count / options.segment - 1);
-            writer.apply(RenditionName::Source, &Output::SegmentEnd { id: last, duration: media::Duration::from_secs(2) });
+            writer.apply(
+                RenditionName::Source,
+                &Output::SegmentEnd {
+                    id: last,
+                    duration: media::Duration::from_secs(2),
+                },
+            );
             writer.apply(RenditionName::Source, &start(id.msn.0));
         }
         let output = Output::Chunk {
@@ -174,11 +235,17 @@ async fn produce(options: &Options, writers: &mut [LiveWriter]) -> f64 {
 }
 
 fn segment_id(msn: u64) -> SegmentId {
-    SegmentId { epoch: Epoch(1), msn: Msn(msn) }
+    SegmentId {
+        epoch: Epoch(1),
+        msn: Msn(msn),
+    }
 }
 
 fn start(msn: u64) -> Output {
-    let (id, at) = (segment_id(msn), UnixTime::from_millis(1_700_000_000_000 + msn * 2_000));
+    let (id, at) = (
+        segment_id(msn),
+        UnixTime::from_millis(1_700_000_000_000 + msn * 2_000),
+    );
     Output::SegmentStart {
         id,
         discontinuity: false,
@@ -206,7 +273,12 @@ fn chunk(len: usize) -> Bytes {
 
 fn start_readers(address: SocketAddr, options: &Options) -> anyhow::Result<(Child, ChildStdout)> {
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["readers", &address.to_string(), &options.viewers.to_string(), &options.broadcasts.to_string()])
+        .args([
+            "readers",
+            &address.to_string(),
+            &options.viewers.to_string(),
+            &options.broadcasts.to_string(),
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -240,8 +312,13 @@ fn readers(arguments: &[String]) -> anyhow::Result<()> {
         request(&mut socket, &path, 0)?;
         socket.set_nonblocking(true)?;
         let mut socket = mio::net::TcpStream::from_std(socket);
-        poll.registry().register(&mut socket, Token(index), Interest::READABLE)?;
-        sockets.push(Reader { socket, path, msn: 0 });
+        poll.registry()
+            .register(&mut socket, Token(index), Interest::READABLE)?;
+        sockets.push(Reader {
+            socket,
+            path,
+            msn: 0,
+        });
     }
     let mut latencies = Vec::new();
     let mut events = Events::with_capacity(4096);
@@ -266,7 +343,9 @@ fn readers(arguments: &[String]) -> anyhow::Result<()> {
                 let bytes = &buffer[..count];
                 let now = monotonic_nanos();
                 let mut rest = bytes;
-                while let Some(at) = find(&rest[..rest.len().min(2_048)], MAGIC).filter(|at| rest.len() >= at + 16) {
+                while let Some(at) =
+                    find(&rest[..rest.len().min(2_048)], MAGIC).filter(|at| rest.len() >= at + 16)
+                {
                     let stamp = u64::from_le_bytes(rest[at + 8..at + 16].try_into()?);
                     latencies.push(now.saturating_sub(stamp));
                     rest = &rest[at + 16..];
@@ -279,23 +358,40 @@ fn readers(arguments: &[String]) -> anyhow::Result<()> {
         }
     }
     latencies.sort_unstable();
-    let at = |quantile: f64| latencies.get((latencies.len() as f64 * quantile) as usize).map_or(0.0, |nanos| *nanos as f64 / 1e6);
-    println!("{:.2} {:.2} {:.2} {:.2} ({} chunks)", at(0.5), at(0.9), at(0.99), at(0.999_999), latencies.len());
+    let at = |quantile: f64| {
+        latencies
+            .get((latencies.len() as f64 * quantile) as usize)
+            .map_or(0.0, |nanos| *nanos as f64 / 1e6)
+    };
+    println!(
+        "{:.2} {:.2} {:.2} {:.2} ({} chunks)",
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(0.999_999),
+        latencies.len()
+    );
     Ok(())
 }
 
 fn request(socket: &mut impl std::io::Write, broadcast: &str, msn: u64) -> std::io::Result<()> {
-    socket.write_all(format!("GET /live/{broadcast}/source/1.{msn}.m4s HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+    socket.write_all(
+        format!("GET /live/{broadcast}/source/1.{msn}.m4s HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes(),
+    )
 }
 
 fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    bytes.windows(needle.len()).position(|window| window == needle)
+    bytes
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 /// A clock that both processes share.
 fn monotonic_nanos() -> u64 {
     // The wall clock, which nothing steps during a run of seconds.
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -304,7 +400,11 @@ fn cpu_micros() -> anyhow::Result<f64> {
     let mut nanos = 0.0;
     for task in std::fs::read_dir("/proc/self/task")? {
         let text = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-        nanos += text.split_whitespace().next().unwrap_or("0").parse::<f64>()?;
+        nanos += text
+            .split_whitespace()
+            .next()
+            .unwrap_or("0")
+            .parse::<f64>()?;
     }
     Ok(nanos / 1e3)
 }
@@ -312,7 +412,12 @@ fn cpu_micros() -> anyhow::Result<f64> {
 /// Resident bytes of this process.
 fn resident() -> anyhow::Result<f64> {
     let text = std::fs::read_to_string("/proc/self/statm")?;
-    Ok(text.split_whitespace().nth(1).context("statm")?.parse::<f64>()? * 4096.0)
+    Ok(text
+        .split_whitespace()
+        .nth(1)
+        .context("statm")?
+        .parse::<f64>()?
+        * 4096.0)
 }
 
 const MAGIC: &[u8; 8] = b"fan-out!";

@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt as _;
 
 use crate::head::{self, BodyKind, Delimited, Head};
+use crate::pace::RateWindow;
 use crate::respond::{self, Follow, NO_STORE, Payload};
 use crate::route::Route;
 use crate::server::{Permit, Server};
@@ -115,12 +116,14 @@ impl Connection {
             Received::Nothing => return Ok(Next::Close),
             Received::Refused(status) => {
                 self.ticket.keep_alive = false;
-                self.answer(
-                    &Method::GET,
-                    Version::HTTP_11,
-                    respond::refuse(status, NO_STORE),
-                )
-                .await?;
+                // Whether it was a HEAD request is not known: an empty body fits both.
+                let mut response =
+                    respond::refuse(status, NO_STORE).map(|_| Payload::Whole(Vec::new()));
+                response
+                    .headers_mut()
+                    .insert(CONTENT_LENGTH, HeaderValue::from(0));
+                self.answer(&Method::GET, Version::HTTP_11, response)
+                    .await?;
                 return Ok(Next::Close);
             }
         };
@@ -363,7 +366,7 @@ impl Connection {
     /// Writes everything, as long as the peer takes it at the least rate.
     async fn write(&mut self, mut queue: VecDeque<Bytes>) -> io::Result<()> {
         let config = &self.ticket.server.config;
-        let started = Instant::now();
+        let mut window = RateWindow::new(std::time::Instant::now(), 0);
         let mut sent = 0_u64;
         queue.retain(|bytes| !bytes.is_empty());
         while !queue.is_empty() {
@@ -373,9 +376,9 @@ impl Connection {
                     advance(&mut queue, count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let earned = Duration::from_secs(sent / config.rate_min.max(1));
-                    let deadline = started + config.idle_timeout + earned;
-                    if timeout_at(deadline, self.stream.writable()).await.is_err() {
+                    // Whether it was time or room that came, the window tells if it was enough.
+                    let _ = timeout_at(window.ends(config).into(), self.stream.writable()).await;
+                    if window.is_too_slow(std::time::Instant::now(), sent, config) {
                         self.ticket.server.metrics.cut("rate");
                         let _ =
                             socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));

@@ -25,21 +25,46 @@ pub(crate) struct Pace {
     pub(crate) cut: CancellationToken,
     written: AtomicU64,
     blocked: AtomicBool,
-    stretch: Mutex<Option<Stretch>>,
+    window: Mutex<Option<RateWindow>>,
     bodies: Mutex<Vec<Weak<BodyPace>>>,
 }
 
-/// A time during which the socket was full whenever one looked.
-#[derive(Clone, Copy)]
-struct Stretch {
+/// A time in which a reader must take its least: credit from faster times before does not count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RateWindow {
     since: Instant,
-    written: u64,
+    bytes: u64,
+}
+
+impl RateWindow {
+    /// A window that begins now, at a count of bytes taken so far.
+    pub(crate) fn new(now: Instant, bytes: u64) -> Self {
+        Self { since: now, bytes }
+    }
+
+    /// When the reader must have taken its least.
+    pub(crate) fn ends(&self, config: &HttpConfig) -> Instant {
+        self.since + config.rate_grace
+    }
+
+    /// Whether the window is over and the reader took too little. One that took enough gets another window.
+    pub(crate) fn is_too_slow(&mut self, now: Instant, bytes: u64, config: &HttpConfig) -> bool {
+        let lasted = now.saturating_duration_since(self.since);
+        if lasted < config.rate_grace {
+            return false;
+        }
+        let due = lasted.as_millis() * u128::from(config.rate_min) / 1_000;
+        let slow = u128::from(bytes - self.bytes) < due;
+        *self = Self::new(now, bytes);
+        slow
+    }
 }
 
 /// The progress of one media body.
 pub(crate) struct BodyPace {
     started: Instant,
     yielded: AtomicU64,
+    window: Mutex<RateWindow>,
     follows: Option<(Arc<Growing>, AtomicUsize)>,
 }
 
@@ -50,7 +75,7 @@ impl Sweeper {
             cut: CancellationToken::new(),
             written: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
-            stretch: Mutex::default(),
+            window: Mutex::default(),
             bodies: Mutex::default(),
         });
         self.connections
@@ -75,9 +100,11 @@ impl Pace {
 
     /// Watches a body; `follows` is the object that it reads as that grows, and the first chunk it reads.
     pub(crate) fn body(&self, follows: Option<(Arc<Growing>, usize)>) -> Arc<BodyPace> {
+        let started = Instant::now();
         let body = Arc::new(BodyPace {
-            started: Instant::now(),
+            started,
             yielded: AtomicU64::new(0),
+            window: Mutex::new(RateWindow::new(started, 0)),
             follows: follows.map(|(object, index)| (object, AtomicUsize::new(index))),
         });
         let mut bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,21 +114,15 @@ impl Pace {
     }
 
     fn overdue(&self, now: Instant, config: &HttpConfig) -> Option<&'static str> {
-        let mut stretch = self.stretch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let written = self.written.load(Ordering::Relaxed);
         if self.blocked.load(Ordering::Relaxed) {
-            let stretch = stretch.get_or_insert(Stretch {
-                since: now,
-                written,
-            });
-            let lasted = now.saturating_duration_since(stretch.since);
-            if lasted > config.rate_grace
-                && written - stretch.written < lasted.as_secs().saturating_mul(config.rate_min)
-            {
+            let window = window.get_or_insert(RateWindow::new(now, written));
+            if window.is_too_slow(now, written, config) {
                 return Some("rate");
             }
         } else {
-            *stretch = None;
+            *window = None;
         }
         let mut bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
         bodies.retain(|body| body.strong_count() > 0);
@@ -128,9 +149,8 @@ impl BodyPace {
             return (now.saturating_duration_since(since) > config.behind_max).then_some("behind");
         }
         let yielded = self.yielded.load(Ordering::Relaxed);
-        let earned = Duration::from_secs(yielded / config.rate_min.max(1));
-        let lasted = now.saturating_duration_since(self.started);
-        (lasted > config.idle_timeout + earned).then_some("rate")
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        window.is_too_slow(now, yielded, config).then_some("rate")
     }
 }
 

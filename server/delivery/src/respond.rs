@@ -63,7 +63,7 @@ pub(crate) async fn live(
         return refuse(StatusCode::NOT_FOUND, SHORT);
     };
     match target {
-        Target::Multivariant(form) => multivariant(&live, request, form),
+        Target::Multivariant(form) => multivariant(&live, request, form).await,
         Target::Playlist(name, form) => playlist(&live, request, name, form).await,
         Target::Init(name, epoch) => init(&live, name, epoch).await,
         Target::Segment(name, id, form) => segment(&live, request, name, id, form),
@@ -90,13 +90,23 @@ pub(crate) fn refuse(status: StatusCode, cache: HeaderValue) -> Response<Payload
     response
 }
 
-fn multivariant(live: &Arc<Live>, request: &Parts, form: Form) -> Response<Payload> {
+async fn multivariant(live: &Arc<Live>, request: &Parts, form: Form) -> Response<Payload> {
     let Some(directives) = Directives::parse(request.uri.query().unwrap_or_default()) else {
         return refuse(StatusCode::BAD_REQUEST, NO_STORE);
     };
-    let renditions = live.renditions();
-    if !renditions.iter().any(|(_, view)| is_listed(view)) {
-        return refuse(StatusCode::NOT_FOUND, SHORT);
+    let mut renditions = live.renditions();
+    if !renditions
+        .iter()
+        .any(|(_, view)| view.snapshot().has_media())
+    {
+        // The first part is a moment away: better one answer late than an error that players wait upon.
+        let Some((soon, _)) = renditions.iter().find(|(_, view)| is_beginning(view)) else {
+            return refuse(StatusCode::NOT_FOUND, SHORT);
+        };
+        if begun(live, *soon).await.is_none() {
+            return refuse(StatusCode::NOT_FOUND, SHORT);
+        }
+        renditions = live.renditions();
     }
     let snapshots: Vec<_> = renditions
         .iter()
@@ -106,6 +116,29 @@ fn multivariant(live: &Arc<Live>, request: &Parts, form: Form) -> Response<Paylo
     let mut response = whole(StatusCode::OK, SHORT, PLAYLIST, vec![Bytes::from(text)]);
     response.headers_mut().insert(header::VARY, ACCEPT_ENCODING);
     response
+}
+
+/// A rendition once it has media; `None` if that does not come in time.
+async fn begun(live: &Arc<Live>, name: RenditionName) -> Option<Arc<RenditionView>> {
+    let started = Instant::now();
+    let mut versions = live.watch(name);
+    loop {
+        versions.borrow_and_update();
+        let view = live.rendition(name)?;
+        if view.snapshot().has_media() {
+            return Some(view);
+        }
+        let limit = std::time::Duration::from(hold_max(view.snapshot()));
+        if !is_beginning(&view) || started.elapsed() >= limit {
+            return None;
+        }
+        let _ = tokio::time::timeout_at((started + limit).into(), versions.changed()).await;
+    }
+}
+
+/// Whether a rendition's very first part is being made.
+fn is_beginning(view: &RenditionView) -> bool {
+    !view.snapshot().has_media() && view.snapshot().current.is_some()
 }
 
 async fn playlist(
@@ -121,12 +154,15 @@ async fn playlist(
         msn: directives.msn.map(|msn| msn.0),
         part: directives.part,
     };
+    if begun(live, name).await.is_none() {
+        return refuse(StatusCode::NOT_FOUND, SHORT);
+    }
     let started = Instant::now();
     let mut versions = live.watch(name);
     let mut waiting = None;
     loop {
         versions.borrow_and_update();
-        let Some(view) = live.rendition(name).filter(|view| is_listed(view)) else {
+        let Some(view) = live.rendition(name) else {
             return refuse(StatusCode::NOT_FOUND, SHORT);
         };
         let limit = std::time::Duration::from(hold_max(view.snapshot()));
@@ -205,12 +241,6 @@ fn media_playlist(
     }
     response.headers_mut().insert(header::VARY, ACCEPT_ENCODING);
     response
-}
-
-/// Whether a playlist of this rendition has anything to say.
-fn is_listed(view: &RenditionView) -> bool {
-    let snapshot = view.snapshot();
-    snapshot.has_media() || snapshot.current.is_some()
 }
 
 async fn init(live: &Arc<Live>, name: RenditionName, epoch: Epoch) -> Response<Payload> {
