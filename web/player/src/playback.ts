@@ -44,8 +44,8 @@ export class Playback {
   private awaitingBurst = true;
   /** The newest chunk. */
   private last: { arrivalMs: number; endS: number } | null = null;
-  /** Where the media of the current burst begins: nothing before it can be shown. */
-  private burstFromS = 0;
+  /** Where each track begins in the current burst: nothing can be shown before all of them have begun. */
+  private starts = new Map<number, number>();
   private latency: LatencyState;
   private lastPositionS = 0;
   private lastMoveMs = 0;
@@ -82,7 +82,8 @@ export class Playback {
       this.rebuild();
       this.note(chunk);
     }
-    this.noteEnds(chunk);
+    if (this.awaitingBurst) this.starts.clear();
+    this.noteExtent(chunk);
     this.renderer.append(chunk.bytes);
     const endS = this.endS;
     if (endS === null) return;
@@ -90,7 +91,6 @@ export class Playback {
     this.last = { arrivalMs, endS };
     if (this.awaitingBurst) {
       this.awaitingBurst = false;
-      this.burstFromS = startS ?? 0;
       this.burst = burstStart(now, endS);
       clearTimeout(this.burstTimer);
       this.burstTimer = setTimeout(() => this.watchBurst(), BURST_LOOK_MS);
@@ -184,12 +184,13 @@ export class Playback {
     return startS;
   }
 
-  private noteEnds(chunk: Chunk): void {
+  private noteExtent(chunk: Chunk): void {
     for (const run of chunk.runs) {
       const track = this.init?.section.tracks.find((one) => one.id === run.trackId);
       if (!track || track.kind === 'other') continue;
       const ticks = run.decodeTime + run.duration + run.samplesWithoutDuration * track.defaultDuration;
       this.ends.set(run.trackId, ticks / track.timescale);
+      if (!this.starts.has(run.trackId)) this.starts.set(run.trackId, run.decodeTime / track.timescale);
     }
   }
 
@@ -211,7 +212,7 @@ export class Playback {
     this.begun = true;
     this.lastMoveMs = this.nowMs();
     // The appends may still be under way, so the ranges cannot be asked yet.
-    this.seek(Math.max(this.burstFromS + INSIDE_S, endS - this.latency.targetS));
+    this.seek(Math.max(...this.starts.values(), endS - this.latency.targetS) + INSIDE_S);
     this.output.ready();
   }
 

@@ -61,8 +61,9 @@ function parse(value: unknown): Broadcast | null {
   };
 }
 
-/** Calls `task` now and again, `everyMs` ± 20 % after each end, not while the page is hidden. */
-export function repeat(task: () => Promise<number>): void {
+/** Calls `task` now and again, as many milliseconds ± 20 % after each end as it says, and not while the page is hidden.
+ *  The function returned calls it at once. */
+export function repeat(task: () => Promise<number>): () => void {
   let running = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const run = async (): Promise<void> => {
@@ -73,6 +74,8 @@ export function repeat(task: () => Promise<number>): void {
     running = false;
     timer = setTimeout(() => void run(), everyMs * (0.8 + Math.random() * 0.4));
   };
-  document.addEventListener('visibilitychange', () => void run());
-  void run();
+  const soon = (): void => void run();
+  document.addEventListener('visibilitychange', soon);
+  soon();
+  return soon;
 }

@@ -39,14 +39,17 @@ function start(): void {
     const started = began === null ? null : began === 'just now' ? 'started just now' : `live for ${began}`;
     facts.textContent = [state === 'live' ? watching(viewers) : null, started].filter(Boolean).join(' · ');
   };
-  element.addEventListener('status', show);
   element.addEventListener('firstframe', () => document.body.classList.add('shown'));
-  repeat(async () => {
+  const askAgain = repeat(async () => {
     // The first picture comes before any words about it.
     if (element.stats()?.join.firstFrameMs === null) await new Promise((resolve) => setTimeout(resolve, 300));
     lookup = await findBroadcast(id);
     show();
     return element.player?.status === 'playing' ? CALM_MS : EAGER_MS;
+  });
+  element.addEventListener('status', () => {
+    show();
+    if (element.player?.status !== 'connecting') askAgain();
   });
 }
 
