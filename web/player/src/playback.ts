@@ -8,7 +8,7 @@ import type { Chunk } from './boxes.ts';
 import { LiveEdge } from './edge.ts';
 import { PlayerError } from './errors.ts';
 import type { InitSection } from './init.ts';
-import { type Burst, BURST_LOOK_MS, burstGrow, burstStart, burstVerdict } from './join.ts';
+import { type Burst, BURST_LOOK_MS, burstGrow, burstLook, burstStart, REPLACE_AFTER_S } from './join.ts';
 import { type LatencyPolicy, type LatencyState, latencyStart, latencyStep } from './latency.ts';
 import { recover } from './recovery.ts';
 import { MseRenderer, mediaSourceClass } from './renderer/mse.ts';
@@ -196,14 +196,16 @@ export class Playback {
 
   private watchBurst(): void {
     if (!this.burst || !this.last) return;
-    const { begin, over } = burstVerdict(this.burst, this.nowMs());
-    if (over) {
-      this.burst = null;
-      this.edge.observe(this.last.arrivalMs, this.last.endS);
-    } else {
-      this.burstTimer = setTimeout(() => this.watchBurst(), BURST_LOOK_MS);
-    }
+    const { burst, begin, over } = burstLook(this.burst, this.nowMs());
+    this.burst = over ? null : burst;
     if (begin && !this.begun) this.begin(this.last.endS);
+    if (!over) {
+      this.burstTimer = setTimeout(() => this.watchBurst(), BURST_LOOK_MS);
+      return;
+    }
+    this.edge.observe(this.last.arrivalMs, this.last.endS);
+    const wantedS = this.last.endS - this.latency.targetS;
+    if (wantedS - this.video.currentTime > REPLACE_AFTER_S) this.seek(wantedS);
   }
 
   private begin(endS: number): void {

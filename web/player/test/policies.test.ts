@@ -7,31 +7,64 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { improve } from '../src/clock.ts';
 import { LiveEdge } from '../src/edge.ts';
-import { burstGrow, burstStart, burstVerdict } from '../src/join.ts';
+import { type Burst, burstGrow, burstLook, burstStart } from '../src/join.ts';
 import { recover } from '../src/recovery.ts';
 import { Timeline } from '../src/timeline.ts';
 
-test('a join begins as soon as its burst has stopped', () => {
-  let burst = burstStart(0, 1);
-  burst = burstGrow(burst, 3, 2.9);
-  assert.deepEqual(burstVerdict(burst, 6), { begin: false, over: false });
-  assert.deepEqual(burstVerdict(burst, 15), { begin: true, over: true });
+/** Looks each 6 ms, as the player does, while chunks (ms, media end in s) come; gives when it begins and is over. */
+function watch(chunks: readonly (readonly [number, number])[], untilMs: number): { beginMs: number | null; overMs: number | null } {
+  let burst: Burst | null = null;
+  let beginMs: number | null = null;
+  let at = 0;
+  for (let now = 0; now <= untilMs; now += 2) {
+    for (let next = chunks[at]; next && next[0] <= now; next = chunks[at]) {
+      burst = burst ? burstGrow(burst, now, next[1]) : burstStart(now, next[1]);
+      at += 1;
+    }
+    if (!burst || now % 6 !== 0) continue;
+    const look = burstLook(burst, now);
+    burst = look.burst;
+    if (look.begin) beginMs ??= now;
+    if (look.over) return { beginMs, overMs: now };
+  }
+  return { beginMs, overMs: null };
+}
+
+/** A chunk a picture from `fromMs` on, at real time, after media up to `endS`. */
+function live(fromMs: number, endS: number, count = 30): [number, number][] {
+  return Array.from({ length: count }, (_, i) => [fromMs + i * 33, endS + (i + 1) * 0.033]);
+}
+
+test('a join begins as soon as its burst has stopped, and what follows is live soon after', () => {
+  const { beginMs, overMs } = watch([[0, 0.5], [2, 1], [5, 1.9], ...live(30, 1.9)], 1_000);
+  assert.ok(beginMs !== null && beginMs <= 18, `${beginMs}`);
+  assert.ok(overMs !== null && overMs <= 130, `${overMs}`);
 });
 
 test('a segment that has only just begun is live from its first chunk', () => {
-  assert.equal(burstVerdict(burstStart(0, 0.033), 12).begin, true);
+  const { beginMs, overMs } = watch(live(0, 0), 1_000);
+  assert.ok(beginMs !== null && beginMs <= 18, `${beginMs}`);
+  assert.ok(overMs !== null && overMs <= 66, `${overMs}`);
 });
 
-test('on a slow path the picture begins inside the burst, and lateness is not measured until it is over', () => {
-  let burst = burstStart(0, 0);
-  for (let ms = 10; ms <= 420; ms += 10) burst = burstGrow(burst, ms, ms * 0.004);
-  assert.deepEqual(burstVerdict(burst, 421), { begin: true, over: false });
+test('a pause inside the burst is not taken for its end', () => {
+  const { beginMs, overMs } = watch([[0, 0.033], [40, 0.6], [70, 1.2], [95, 1.9], ...live(120, 1.9)], 1_000);
+  assert.ok(beginMs !== null && beginMs <= 18, 'the first picture does not wait');
+  assert.ok(overMs !== null && overMs > 95 && overMs <= 200, `${overMs}`);
 });
 
-test('media that comes at real time is not a burst, however steadily it comes', () => {
-  let burst = burstStart(0, 0);
-  for (let ms = 10; ms <= 100; ms += 10) burst = burstGrow(burst, ms, ms / 1000);
-  assert.equal(burstVerdict(burst, 101).over, true);
+test('on a slow path the picture begins inside the burst, and nothing is measured until it is over', () => {
+  const chunks: [number, number][] = [];
+  for (let ms = 0; ms <= 900; ms += 10) chunks.push([ms, ms * 0.004]);
+  const { beginMs, overMs } = watch([...chunks, ...live(930, 3.6)], 2_000);
+  assert.ok(beginMs !== null && beginMs >= 400 && beginMs <= 410, `${beginMs}`);
+  assert.ok(overMs !== null && overMs > 900, `${overMs}`);
+});
+
+test('a path that always bursts is measured after five seconds', () => {
+  const chunks: [number, number][] = [];
+  for (let ms = 0; ms <= 9_000; ms += 10) chunks.push([ms, ms * 0.004]);
+  assert.ok((watch(chunks, 9_000).overMs ?? 0) <= 5_010);
 });
 
 test('a hole in the buffer is jumped', () => {
