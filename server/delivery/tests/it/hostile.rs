@@ -194,13 +194,25 @@ async fn a_crowd_beyond_the_cap_is_told_to_come_back() {
     assert_eq!(head.status, 200, "those inside do not notice");
 }
 
-/// Runs [`http_20_inside_a_small_process`] in a process that may open 40 files.
+/// Runs itself again in a process that may open 40 files, and there does what it says.
 #[test]
 fn http_20_without_file_descriptors_accepting_pauses_and_recovers() {
-    let program = std::env::current_exe().unwrap();
+    const INSIDE: &str = "NEARCAST_TEST_INSIDE_SMALL_PROCESS";
+    const NAME: &str = "hostile::http_20_without_file_descriptors_accepting_pauses_and_recovers";
+    if std::env::var_os(INSIDE).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        return runtime.unwrap().block_on(without_file_descriptors());
+    }
     let output = std::process::Command::new("sh")
-        .args(["-c", "ulimit -n 40 && exec \"$0\" --exact hostile::http_20_inside_a_small_process --ignored --nocapture"])
-        .arg(program)
+        .args([
+            "-c",
+            "ulimit -n 40 && exec \"$0\" --exact \"$1\" --nocapture",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .arg(NAME)
+        .env(INSIDE, "1")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -211,9 +223,7 @@ fn http_20_without_file_descriptors_accepting_pauses_and_recovers() {
     );
 }
 
-#[tokio::test]
-#[ignore = "needs a small limit of open files; another test starts it"]
-async fn http_20_inside_a_small_process() {
+async fn without_file_descriptors() {
     let http = HttpConfig {
         connections_max: Some(1_000),
         ..HttpConfig::default()
