@@ -243,6 +243,8 @@ impl Packager {
         let Some(session) = &mut self.session else {
             return;
         };
+        // Whether pictures come back with the new time is open, and the next name must be known now.
+        self.due.init |= std::mem::take(&mut session.picture_gone);
         session.restart();
         self.due.discontinuity = true;
         self.due.rebase = true;
@@ -335,7 +337,7 @@ impl Packager {
             }
             Boundaries::Own => self.cut_at_picture(&taken, gop),
         }
-        if self.open.is_none() {
+        if self.open.is_none() || !self.timeline.admit(TrackKind::Video, taken.dts) {
             return;
         }
         let end = taken.end();
@@ -457,7 +459,7 @@ impl Packager {
                 self.start_own(&taken);
             }
         }
-        if self.open.is_none() {
+        if self.open.is_none() || !self.timeline.admit(TrackKind::Audio, taken.dts) {
             return;
         }
         // A hole in the sound must not hide inside a chunk, where it would look like one long sound.
@@ -509,7 +511,10 @@ impl Packager {
             .as_mut()
             .and_then(|session| session.release(limit))
         {
-            self.pending.push(TrackKind::Audio, taken);
+            // Sound that was late when the session began would overlap what came before.
+            if self.timeline.admit(TrackKind::Audio, taken.dts) {
+                self.pending.push(TrackKind::Audio, taken);
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! Spec: RFC 8216bis, "EXT-X-PROGRAM-DATE-TIME", "EXT-X-DISCONTINUITY".
 
-use media::{Delta, Duration, Timestamp, UnixTime};
+use media::{Delta, Duration, Timestamp, TrackKind, UnixTime};
 
 /// Maps a session's time to the broadcast's.
 #[derive(Debug, Default)]
@@ -16,11 +16,17 @@ pub(crate) struct Timeline {
     shift: Delta,
     /// Nothing sent so far ends later.
     end: Timestamp,
+    /// Nothing sent from here on begins earlier: where media ended before time was last mapped anew.
+    floor: Timestamp,
+    sent_picture: Option<Timestamp>,
+    sent_sound: Option<Timestamp>,
     last_date: Option<(UnixTime, Timestamp)>,
 }
 
 /// Shifts are whole multiples of this, which every AAC sample rate and 90 kHz divide: media times keep their grid.
 const GRID: i64 = 40_000_000;
+/// Closer decode times could fall on the same tick.
+pub(crate) const DISTANCE_MIN: Duration = Duration::from_nanos(500_000);
 /// A wall clock that leaps further than this is not followed.
 const LEAP_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// Program date-times follow the wall clock back by this much at most.
@@ -35,6 +41,21 @@ impl Timeline {
     /// A session's time as the broadcast's.
     pub(crate) fn map(&self, time: Timestamp) -> Timestamp {
         time + self.shift
+    }
+
+    /// Whether a unit of this kind may be sent: decode times grow on the wire, whatever sessions and tracks do, and
+    /// nothing overlaps what was sent under an earlier mapping. Takes note of those that may.
+    pub(crate) fn admit(&mut self, kind: TrackKind, dts: Timestamp) -> bool {
+        let placed = self.map(dts);
+        let sent = match kind {
+            TrackKind::Video => &mut self.sent_picture,
+            TrackKind::Audio => &mut self.sent_sound,
+        };
+        if placed < self.floor || sent.is_some_and(|sent| placed < sent + DISTANCE_MIN) {
+            return false;
+        }
+        *sent = Some(placed);
+        true
     }
 
     /// Takes note of how far media reaches now.
@@ -62,6 +83,7 @@ impl Timeline {
             nanos.saturating_add(GRID - rest)
         };
         self.shift = Delta::from_nanos(up);
+        self.floor = self.end;
         if self.origin.is_none() {
             let placed = self.map(pts).as_nanos();
             self.origin = Some(wall + Delta::from_nanos(placed.saturating_neg()));
@@ -70,6 +92,9 @@ impl Timeline {
 
     /// Takes over the mapping of the packager that is followed.
     pub(crate) fn adopt(&mut self, shift: Delta) {
+        if self.shift != shift {
+            self.floor = self.end;
+        }
         self.shift = shift;
     }
 

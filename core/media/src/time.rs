@@ -342,13 +342,11 @@ impl UnixTime {
         (seconds << 32) | fraction
     }
 
-    /// From the 64-bit NTP form, to the nearest nanosecond; `None` for times before 1970.
-    pub const fn from_ntp(ntp: u64) -> Option<Self> {
+    /// From the 64-bit NTP form, to the nearest nanosecond. Its seconds wrap in 2036: values before 1970 are after that.
+    pub const fn from_ntp(ntp: u64) -> Self {
         let nanos = ((ntp & 0xffff_ffff) * 1_000_000_000 + (1 << 31)) >> 32;
-        match (ntp >> 32).checked_sub(SECONDS_1900_TO_1970) {
-            Some(seconds) => Some(Self(seconds * 1_000_000_000 + nanos)),
-            None => None,
-        }
+        let seconds = (ntp >> 32).wrapping_sub(SECONDS_1900_TO_1970) & 0xffff_ffff;
+        Self(seconds * 1_000_000_000 + nanos)
     }
 }
 
@@ -444,10 +442,14 @@ mod tests {
         );
         assert_eq!(
             UnixTime::from_ntp((2_208_988_800 << 32) | 0x8000_0000),
-            Some(UnixTime::from_millis(500))
+            UnixTime::from_millis(500)
         );
-        assert_eq!(UnixTime::from_ntp(1 << 32), None);
+        let after_the_wrap = UnixTime::from_millis(2_085_978_496_000);
+        assert_eq!(
+            (after_the_wrap.to_ntp(), UnixTime::from_ntp(0)),
+            (0, after_the_wrap)
+        );
         let precise = UnixTime::from_nanos(1_795_350_896_789_123_456);
-        assert_eq!(UnixTime::from_ntp(precise.to_ntp()), Some(precise));
+        assert_eq!(UnixTime::from_ntp(precise.to_ntp()), precise);
     }
 }

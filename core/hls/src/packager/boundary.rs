@@ -45,6 +45,9 @@ pub(super) enum Closing {
     Break,
 }
 
+/// A boundary further from the media than this is not believed.
+const AWRY: Duration = Duration::from_secs(60);
+
 /// What a segment cost, to choose how many pictures share a chunk.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rate {
@@ -136,7 +139,7 @@ impl Packager {
         let renewed = self.init != Some(cut.id.epoch);
         // Our tracks changed and those of the followed did not: there is no name yet under which it could be told.
         let untellable = self.due.init && self.init.is_some() && !renewed;
-        if cut.id.msn < self.next.msn || untellable {
+        if cut.id.msn < self.next.msn || untellable || self.session.is_none() {
             return;
         }
         let start = if self.config.selection == Selection::AudioOnly {
@@ -258,8 +261,10 @@ impl Packager {
             .to_duration()
             .unwrap_or(Duration::ZERO);
         let duration = match closing {
-            Closing::At { end, .. } => end.since(open.start).to_duration().unwrap_or(natural),
-            Closing::Break => natural,
+            Closing::At { end, .. } if end.since(open.end_shown).magnitude() <= AWRY => {
+                end.since(open.start).to_duration().unwrap_or(natural)
+            }
+            _ => natural,
         };
         if open.rate.pictures > 0 {
             self.rate = open.rate;
@@ -287,6 +292,10 @@ impl Packager {
             date: (open.chunks == 0).then_some(open.date),
         };
         if let Some(chunk) = self.writer.write(&mut self.pending, context) {
+            if open.chunks == 0 && chunk.first.0.since(open.end).magnitude() > AWRY {
+                (open.end, open.start) = chunk.first;
+                open.end_shown = open.start;
+            }
             let end = open.end.max(chunk.end);
             let duration = end.since(open.end).to_duration().unwrap_or(Duration::ZERO);
             let [before, completed] = open.parts.add(duration, chunk.independent);

@@ -55,6 +55,8 @@ pub(super) struct Chunk {
     pub(super) bytes: Bytes,
     pub(super) ts: Option<Bytes>,
     pub(super) independent: bool,
+    /// Decode and presentation time of its first unit.
+    pub(super) first: (Timestamp, Timestamp),
     /// How far its pictures reach in session time, or its sound where it has no picture.
     pub(super) end: Timestamp,
     /// How far anything in it reaches in session presentation time.
@@ -140,7 +142,7 @@ impl Writer {
             .map(|unit| unit.pts + unit.duration)
             .max()?;
         let shift = context.shift;
-        let first_pts = first.pts + shift;
+        let first = (first.dts, first.pts);
         let mut prepared: Vec<(TrackLayout, Vec<Sample>)> = Vec::with_capacity(2);
         for (lane, units) in [(context.video, &video), (context.audio, &audio)] {
             if let Some(lane) = lane.filter(|_| !units.is_empty()) {
@@ -155,7 +157,7 @@ impl Writer {
             .date
             .zip(prepared.first())
             .map(|(wall, (layout, _))| {
-                let media_time = first_pts.to_ticks(layout.timescale, Rounding::Nearest);
+                let media_time = (first.1 + shift).to_ticks(layout.timescale, Rounding::Nearest);
                 ProducerTime {
                     track: layout.id,
                     media_time: u64::try_from(media_time).unwrap_or(0),
@@ -184,6 +186,7 @@ impl Writer {
             bytes,
             ts,
             independent,
+            first,
             end,
             end_shown,
             payload,

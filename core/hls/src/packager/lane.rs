@@ -8,6 +8,8 @@
 use formats::container::fmp4::mux::TrackLayout;
 use media::{AccessUnit, Duration, Timestamp, Track, TrackConfig, TrackId};
 
+use crate::timeline::DISTANCE_MIN;
+
 /// What to do with an access unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -35,8 +37,6 @@ pub(super) struct Lane {
 
 /// Units further from the newest than this are not of the same timeline.
 const LEAP_MAX: Duration = Duration::from_secs(10);
-/// Closer decode times could fall on the same tick.
-const DISTANCE_MIN: Duration = Duration::from_nanos(500_000);
 /// That many refused units in a row mean that the timeline moved without notice.
 const REFUSED_MAX: u32 = 100;
 const RECENT: usize = 15;

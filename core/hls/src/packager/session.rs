@@ -60,6 +60,8 @@ impl Session {
         let find = |kind| tracks.iter().find(|track| track.kind() == kind);
         let (video, audio) = (find(TrackKind::Video), find(TrackKind::Audio));
         let taken_video = video.filter(|_| selection == Selection::All);
+        // Two tracks under one number cannot be told apart: the picture wins.
+        let audio = audio.filter(|audio| taken_video.is_none_or(|video| video.id != audio.id));
         let tracks: Arc<[Track]> = taken_video.into_iter().chain(audio).cloned().collect();
         if tracks.is_empty() {
             return None;
@@ -70,9 +72,7 @@ impl Session {
         Some(Self {
             tracks,
             video: taken_video.map(Lane::new),
-            audio: audio
-                .filter(|audio| taken_video.is_none_or(|video| video.id != audio.id))
-                .map(Lane::new),
+            audio: audio.map(Lane::new),
             clock,
             picture_gone: false,
             held: VecDeque::new(),

@@ -420,7 +420,7 @@ fn parse_producer_time(body: &[u8]) -> Option<ProducerTime> {
     let mut reader = Reader(body);
     let (version, _) = reader.version_and_flags()?;
     let track = TrackId(reader.u32()?);
-    let wall = UnixTime::from_ntp(reader.u64()?)?;
+    let wall = UnixTime::from_ntp(reader.u64()?);
     Some(ProducerTime {
         track,
         media_time: reader.wide(version)?,
