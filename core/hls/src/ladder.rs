@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_codec_string_is_known_before_the_first_picture() {
-        let at = |fps| Some(Duration::from_nanos(1_000_000_000 / fps));
+        let at = |fps: u64| Some(Duration::from_nanos(1_000_000_000 / fps));
         assert_eq!(level(426, 240, at(30)), 21);
         assert_eq!(level(854, 480, at(30)), 31);
         assert_eq!(level(1280, 720, at(30)), 31);
