@@ -122,7 +122,8 @@ const LEVELS: [(u8, u64, u64); 9] = [
 fn level(width: u32, height: u32, frame_duration: Option<Duration>) -> u8 {
     let macroblocks = u64::from(width.div_ceil(16)) * u64::from(height.div_ceil(16));
     let nanos = frame_duration.map_or(16_666_667, Duration::as_nanos).max(1);
-    let per_second = macroblocks.saturating_mul(1_000_000_000).div_ceil(nanos);
+    // To the nearest: whole nanoseconds make 30 pictures a second a trifle more than 30.
+    let per_second = (macroblocks.saturating_mul(1_000_000_000) + nanos / 2) / nanos;
     let fits = |&&(_, rate, size): &&(u8, u64, u64)| per_second <= rate && macroblocks <= size;
     LEVELS.iter().find(fits).map_or(52, |(level, ..)| *level)
 }
