@@ -4,11 +4,31 @@
 //! The protocol machines are `testkit`'s and `rtmp`'s; this crate moves their bytes and reads the clock.
 //! Spec: none; our own.
 
+use std::io::Write;
+
+pub mod churn;
 pub mod clock;
+pub mod fanout;
+pub mod floor;
 pub mod light;
 pub mod probe;
+pub mod process;
 pub mod publish;
 pub mod report;
+pub mod server;
 pub mod swarm;
 pub mod target;
+pub mod viewers;
 pub mod watch;
+
+/// Progress, for people.
+pub fn note(text: &str) {
+    // A closed standard error is no reason to stop.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Results.
+pub fn print(text: &str) {
+    // A reader that has left wants no more.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
