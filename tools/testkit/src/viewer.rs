@@ -176,6 +176,8 @@ pub struct Viewer {
     retry_at: Option<UnixTime>,
     retry_wait: Duration,
     joined: bool,
+    /// A segment may be read for the second time, from its beginning.
+    resuming: bool,
     timeline: Timeline,
     playout: Playout,
 }
@@ -224,6 +226,7 @@ impl Viewer {
             retry_at: None,
             retry_wait: RETRY_MIN,
             joined: false,
+            resuming: false,
             timeline: Timeline::default(),
         };
         viewer.read_playlist();
@@ -560,9 +563,10 @@ impl Viewer {
         let mut facts = Vec::new();
         let segment = fetch.segment;
         while let Some((at, chunk)) = fetch.poll() {
-            if self.timeline.is_repeat(&chunk, init) {
+            if self.resuming && self.timeline.is_repeat(&chunk, init) {
                 continue;
             }
+            self.resuming = false;
             if fetch.delivered == 1 {
                 judge_first(segment, &chunk, init, &mut facts);
             }
@@ -617,6 +621,7 @@ impl Viewer {
 
     fn resync(&mut self, surprise: Surprise, now: UnixTime) {
         self.facts.push_back(Fact::Resync(surprise));
+        self.resuming = true;
         for fetch in [self.current.take(), self.ahead.take()]
             .into_iter()
             .flatten()

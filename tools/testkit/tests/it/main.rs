@@ -3,4 +3,5 @@
 //! In → Out: scenarios → what the reference viewer saw.
 //! Spec: design "Segments", "Playlists".
 
+mod judgement;
 mod simulation;
