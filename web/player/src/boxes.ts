@@ -17,7 +17,7 @@ export interface TrackRun {
   /** Samples whose duration has to be taken from the init section. */
   samplesWithoutDuration: number;
   samples: number;
-  /** True when the first sample is a random access point. */
+  /** True when the first sample is a random access point, or when only the init section could say. */
   keyframe: boolean;
 }
 

@@ -63,14 +63,14 @@ export function chunkBytes(wish: ChunkWish): Bytes {
 }
 
 /** ftyp moov: H.264 640×360 at 90 kHz as track 1, and AAC at 48 kHz as track 2 if wanted. */
-export function initBytes(options: { audio?: boolean } = {}): Bytes {
+export function initBytes(options: { audio?: boolean; defaultDurations?: number[] } = {}): Bytes {
   const avc1 = box(
     'avc1', new Uint8Array(24), [2, 128, 1, 104], new Uint8Array(50), box('avcC', [1, 0x64, 0x00, 0x1f, 0xff, 0xe0, 0]),
   );
   const esds = box('esds', u32(0), [3, 25, 0, 2, 0, 4, 17, 0x40, 0x15, ...new Array<number>(11).fill(0), 5, 2, 0x11, 0x90, 6, 1, 2]);
   const mp4a = box('mp4a', new Uint8Array(28), esds);
   const traks = [trak(1, 'vide', 90_000, avc1), ...(options.audio ? [trak(2, 'soun', 48_000, mp4a)] : [])];
-  const trexes = traks.map((_, i) => box('trex', u32(0, i + 1, 1, 0, 0, 0)));
+  const trexes = traks.map((_, i) => box('trex', u32(0, i + 1, 1, options.defaultDurations?.[i] ?? 0, 0, 0)));
   return concat([box('ftyp', [105, 115, 111, 54], u32(0)), box('moov', box('mvhd', new Uint8Array(100)), ...traks, box('mvex', ...trexes))]);
 }
 
