@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use media::{
-    AccessUnit, AudioConfig, Delta, DiscontinuityReason, Duration, Event, Timescale, Timestamp,
-    Track, TrackConfig, TrackId, TrackKind, UnixTime, VideoConfig,
+    AccessUnit, AudioConfig, Delta, Duration, Event, Timescale, Timestamp, Track, TrackConfig,
+    TrackId, TrackKind, UnixTime, VideoConfig,
 };
 
 use crate::timeline::{Cadence, Clock, Normaliser, Placed, Stamp};
@@ -55,6 +55,8 @@ pub struct Assembler {
     first: Option<(u64, UnixTime)>,
     events: VecDeque<Event>,
     dropped: u64,
+    /// The greatest PTS so far.
+    progress: Option<Timestamp>,
     clock: Clock,
 }
 
@@ -71,6 +73,8 @@ struct Line<C> {
     /// PTS of the latest unit, and the last step.
     latest: Option<Timestamp>,
     step: Duration,
+    /// How far the session had come with the latest unit.
+    seen: Option<Timestamp>,
 }
 
 impl<C> Line<C> {
@@ -82,6 +86,7 @@ impl<C> Line<C> {
             started: false,
             latest: None,
             step: Duration::ZERO,
+            seen: None,
         }
     }
 }
@@ -91,7 +96,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// How much may wait for the first announcement.
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 const WAITING_UNITS_MAX: usize = 1_024;
-/// A track is absent when it is so far behind the other, or three of its own steps further.
+/// A track is absent when the session has come so far, and three of the track's own steps further, without it.
 const ABSENT: Duration = Duration::from_secs(2);
 
 impl Assembler {
@@ -109,6 +114,7 @@ impl Assembler {
             first: None,
             events: VecDeque::new(),
             dropped: 0,
+            progress: None,
             clock,
         }
     }
@@ -290,59 +296,63 @@ impl Assembler {
         }
         if self.video.live && !self.is_absent(TrackKind::Video) {
             // The next random access point announces it.
-            self.audio.latest = self.video.latest;
+            self.audio.seen = self.progress;
             return false;
         }
         self.announce(false, true);
         true
     }
 
-    /// Whether a track has fallen far behind the other.
+    /// Whether nothing has come of a track for long, by the session's media time.
     fn is_absent(&self, kind: TrackKind) -> bool {
-        let (mine, live, step, other) = match kind {
-            TrackKind::Video => (
-                self.video.latest,
-                self.video.live,
-                self.video.step,
-                self.audio.latest,
-            ),
-            TrackKind::Audio => (
-                self.audio.latest,
-                self.audio.live,
-                self.audio.step,
-                self.video.latest,
-            ),
+        let (seen, live, step) = match kind {
+            TrackKind::Video => (self.video.seen, self.video.live, self.video.step),
+            TrackKind::Audio => (self.audio.seen, self.audio.live, self.audio.step),
         };
-        let (Some(mine), Some(other)) = (mine, other) else {
-            return mine.is_none() && !live;
+        let (Some(seen), Some(progress)) = (seen, self.progress) else {
+            return seen.is_none() && !live;
         };
-        other
-            .since(mine)
+        progress
+            .since(seen)
             .to_duration()
-            .is_some_and(|behind| behind > ABSENT + step.times(3))
+            .is_some_and(|passed| passed > ABSENT + step.times(3))
     }
 
     fn emit(&mut self, unit: Unit, placed: Placed) {
         let picture = unit.kind == TrackKind::Video;
         if let Some(reason) = placed.discontinuity {
             self.events.push_back(Event::Discontinuity(reason));
-            if reason != DiscontinuityReason::Gap {
-                self.video.latest = None;
-                self.audio.latest = None;
-            }
+            self.video.seen = None;
+            self.audio.seen = None;
         }
-        // A track of which nothing has come counts from here.
-        self.video.latest = self.video.latest.or(self.video.live.then_some(placed.pts));
-        self.audio.latest = self.audio.latest.or(self.audio.live.then_some(placed.pts));
-        let (latest, step) = if picture {
-            (&mut self.video.latest, &mut self.video.step)
+        self.progress = self.progress.max(Some(placed.pts));
+        // A live track of which nothing has come yet counts from here.
+        self.video.seen = self
+            .video
+            .seen
+            .or(self.progress.filter(|_| self.video.live));
+        self.audio.seen = self
+            .audio
+            .seen
+            .or(self.progress.filter(|_| self.audio.live));
+        let (latest, step, seen) = if picture {
+            (
+                &mut self.video.latest,
+                &mut self.video.step,
+                &mut self.video.seen,
+            )
         } else {
-            (&mut self.audio.latest, &mut self.audio.step)
+            (
+                &mut self.audio.latest,
+                &mut self.audio.step,
+                &mut self.audio.seen,
+            )
         };
         *step = latest
             .and_then(|latest| placed.pts.since(latest).to_duration())
             .unwrap_or_default();
-        *latest = (*latest).max(Some(placed.pts));
+        *latest = Some(placed.pts);
+        *seen = self.progress;
         self.events.push_back(Event::Unit(AccessUnit {
             track: if picture {
                 TrackId::VIDEO

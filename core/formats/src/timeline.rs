@@ -6,11 +6,14 @@
 //! Time starts at zero with the first unit of a session; a second track may begin a little before zero.
 //! Spec: Adobe RTMP 1.0, 4 "Byte Order, Alignment, and Time Format" (wrap); the rest is our own.
 
+mod drift;
 mod grid;
+mod least;
 mod wall;
 
 use media::{Delta, DiscontinuityReason, Duration, Timescale, Timestamp, TrackKind, UnixTime};
 
+use drift::Drift;
 pub use grid::Cadence;
 use grid::Grid;
 use wall::WallClock;
@@ -64,6 +67,7 @@ pub struct Normaliser {
     audio: TrackState,
     session: Option<SessionState>,
     rebase: Option<Rebase>,
+    drift: Drift,
     wall: WallClock,
 }
 
@@ -132,6 +136,7 @@ impl Normaliser {
             audio: track(TrackKind::Audio),
             session: None,
             rebase: None,
+            drift: Drift::new(),
             wall: WallClock::new(),
         }
     }
@@ -151,11 +156,17 @@ impl Normaliser {
         } else {
             composition
         };
+        let last = self.track(kind).last;
+        let step = last
+            .and_then(|last| time.since(last.time).to_duration())
+            .unwrap_or_default();
+        let moved = last.is_some_and(|last| last.offset != offset);
+        if moved || discontinuity.is_some() {
+            self.drift.restart();
+        }
+        let shift = self.drift.observe(kind, time, step, arrival);
         let track = self.track(kind);
-        let step = track.last.map_or(Duration::ZERO, |last| {
-            time.since(last.time).to_duration().unwrap_or_default()
-        });
-        if track.last.is_some_and(|last| last.offset != offset) {
+        if moved {
             track.grid.restart();
         }
         track.last = Some(Last {
@@ -165,7 +176,7 @@ impl Normaliser {
             step,
             arrival,
         });
-        let dts = track.grid.place(time);
+        let dts = track.grid.place(time + shift);
         let placed = dts.map(|dts| {
             // A unit is never shown before it is decoded: senders with negative offsets mean "at once".
             let pts = dts + Delta::from_nanos(track.grid.snap(composition).max(0));

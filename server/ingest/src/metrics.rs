@@ -14,6 +14,7 @@ const CONNECTIONS_REFUSED: &str = "nearcast_ingest_connections_refused_total";
 const DROPPED: &str = "nearcast_ingest_units_dropped_total";
 const ENDED: &str = "nearcast_ingest_sessions_ended_total";
 const HANDSHAKES_FAILED: &str = "nearcast_ingest_handshakes_failed_total";
+const PROTOCOL_ERRORS: &str = "nearcast_ingest_protocol_errors_total";
 const PUBLISHERS: &str = "nearcast_ingest_publishers";
 const REFUSALS: &str = "nearcast_ingest_refusals_total";
 const THROTTLED: &str = "nearcast_ingest_throttled_total";
@@ -32,7 +33,11 @@ pub(crate) fn describe() {
     describe_counter!(ENDED, "Publish sessions that ended, by reason.");
     describe_counter!(
         HANDSHAKES_FAILED,
-        "Connections that broke the protocol or a deadline before publishing."
+        "Connections that ended before their handshake was complete."
+    );
+    describe_counter!(
+        PROTOCOL_ERRORS,
+        "Connections that ended because the peer broke the protocol."
     );
     describe_gauge!(PUBLISHERS, "Publishers that are live.");
     describe_counter!(REFUSALS, "Publishers turned away or stopped, by code.");
@@ -67,6 +72,10 @@ pub(crate) fn ended(reason: EndReason) {
 
 pub(crate) fn handshake_failed() {
     counter!(HANDSHAKES_FAILED).increment(1);
+}
+
+pub(crate) fn protocol_error() {
+    counter!(PROTOCOL_ERRORS).increment(1);
 }
 
 pub(crate) fn refusal(code: RefusalCode) {

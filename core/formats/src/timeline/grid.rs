@@ -266,11 +266,11 @@ impl Grid {
         self.after(self.anchor + cadence.at(self.index))
     }
 
-    /// Moves the grid by at most `limit` towards the stamps, in whole ticks.
+    /// Moves the grid towards the stamps by whole ticks, `limit` nanoseconds at most.
     fn slew(&mut self, cadence: Cadence, side: i64, limit: i64) {
-        let wanted = Delta::from_nanos(side.clamp(-limit, limit));
-        let ticks = wanted.to_ticks(cadence.timescale, Rounding::Nearest);
-        let ticks = if ticks == 0 { side.signum() } else { ticks };
+        let ticks_max = Delta::from_nanos(limit).to_ticks(cadence.timescale, Rounding::Down);
+        let wanted = Delta::from_nanos(side).to_ticks(cadence.timescale, Rounding::Nearest);
+        let ticks = wanted.clamp(-ticks_max, ticks_max);
         self.anchor =
             self.anchor + Timestamp::from_ticks(ticks, cadence.timescale).since(Timestamp::ZERO);
     }

@@ -8,12 +8,13 @@
 
 use media::{Delta, Timestamp, UnixTime};
 
+use super::least::Least;
+
 /// The mapping from media time to wall-clock time of one session.
 #[derive(Debug)]
 pub(super) struct WallClock {
-    /// The least (arrival − PTS) in each of the last seconds of arrival, newest last, in nanoseconds since 1970.
-    least: [i64; SECONDS],
-    second: i64,
+    /// The least (arrival − PTS) of late, in nanoseconds since 1970.
+    least: Least,
     started: Option<Timestamp>,
     /// The greatest PTS so far.
     latest: Timestamp,
@@ -21,7 +22,6 @@ pub(super) struct WallClock {
     slopes: [Slope; SLOPES],
 }
 
-const SECONDS: usize = 10;
 /// With [`SLOPE_LENGTH`] 0.8 s: more than sixteen frames of reordering at common rates.
 const SLOPES: usize = 8;
 /// A slope is chosen anew after this much media time, in nanoseconds.
@@ -49,8 +49,7 @@ impl Slope {
 impl WallClock {
     pub(super) fn new() -> Self {
         Self {
-            least: [i64::MAX; SECONDS],
-            second: 0,
+            least: Least::new(),
             started: None,
             latest: Timestamp::from_nanos(i64::MIN),
             slopes: [Slope::default(); SLOPES],
@@ -60,7 +59,7 @@ impl WallClock {
     /// The wall-clock time of `pts`. `arrival` never goes back.
     pub(super) fn place(&mut self, pts: Timestamp, arrival: UnixTime) -> UnixTime {
         let now = i64::try_from(arrival.as_nanos()).unwrap_or(i64::MAX);
-        let least = self.observe(now, now.saturating_sub(pts.as_nanos()));
+        let least = self.least.push(now.saturating_sub(pts.as_nanos()), arrival);
         self.latest = self.latest.max(pts);
         let latest = self.latest;
         let started = *self.started.get_or_insert_with(|| {
@@ -95,19 +94,5 @@ impl WallClock {
             .find(|slope| slope.from <= pts)
             .unwrap_or(&self.slopes[SLOPES - 1]);
         UnixTime::from_nanos(0) + Delta::from_nanos(slope.at(pts).saturating_add(pts.as_nanos()))
-    }
-
-    /// Takes a difference in, and returns the least of the last seconds.
-    fn observe(&mut self, now: i64, difference: i64) -> i64 {
-        let second = now / 1_000_000_000;
-        let passed = usize::try_from(second - self.second)
-            .unwrap_or(0)
-            .min(SECONDS);
-        self.least.rotate_left(passed % SECONDS);
-        self.least[SECONDS - passed..].fill(i64::MAX);
-        self.second = self.second.max(second);
-        let newest = &mut self.least[SECONDS - 1];
-        *newest = (*newest).min(difference);
-        self.least.iter().copied().min().unwrap_or(difference)
     }
 }

@@ -442,6 +442,73 @@ fn ing_16_sound_that_drifts_by_one_percent_stays_with_its_stamps() {
 }
 
 #[test]
+fn ing_16_sound_whose_stamps_drift_by_one_percent_is_brought_back_to_the_picture() {
+    for per_thousand in [990_u64, 1_010] {
+        let mut line = Line::with_sound(48_000);
+        let (mut next_audio, mut worst) = (0_u64, 0);
+        for n in 0..30 * 600_u64 {
+            let now = n * 100 / 3;
+            line.video(u32::try_from(now).unwrap(), now);
+            // Sound that happens now, stamped by a clock that is one percent off.
+            while next_audio * 64 * per_thousand / 3_000 <= now * per_thousand / 1_000 {
+                line.audio(
+                    u32::try_from(next_audio * 64 * per_thousand / 3_000).unwrap(),
+                    now,
+                );
+                next_audio += 1;
+            }
+            let at = |kind| {
+                line.placed
+                    .iter()
+                    .rev()
+                    .find(|placed| placed.0 == kind)
+                    .unwrap()
+                    .1
+                    .pts
+            };
+            let apart = at(TrackKind::Audio).since(at(TrackKind::Video)).as_millis();
+            worst = if now > 60_000 {
+                worst.max(apart.abs())
+            } else {
+                0
+            };
+        }
+        line.assert_sound();
+        assert!(line.breaks().is_empty());
+        assert!(worst < 700, "{worst} ms apart at {per_thousand}");
+    }
+}
+
+#[test]
+fn ing_12_counters_of_other_protocols_wrap_unseen() {
+    for (hertz, bits) in [(90_000, 32), (90_000, 33), (1_000_000, 32)] {
+        let clock = Clock {
+            timescale: Timescale::new(hertz).unwrap(),
+            bits,
+        };
+        let mut normaliser = Normaliser::new(clock);
+        let mut last = None;
+        for n in 0..300_u64 {
+            let stamp =
+                ((1 << bits) - u64::from(hertz) * 5 + n * u64::from(hertz) / 30) % (1 << bits);
+            let stamp = Stamp {
+                dts: stamp,
+                composition: 0,
+            };
+            let placed = normaliser
+                .place(TrackKind::Video, stamp, arrival(n * 100 / 3))
+                .unwrap();
+            assert_eq!(placed.discontinuity, None, "{hertz} Hz, {bits} bits");
+            last = Some(placed.dts);
+        }
+        assert!(
+            (9_960..=9_970).contains(&last.unwrap().as_millis()),
+            "{last:?}"
+        );
+    }
+}
+
+#[test]
 fn sound_that_is_sent_twice_is_dropped_once() {
     let mut line = Line::with_sound(48_000);
     for n in (0..100).chain(80..200_u32) {

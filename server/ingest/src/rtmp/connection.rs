@@ -148,7 +148,11 @@ impl Connection {
             Leave::Lost => {}
             Leave::Broken(error) => {
                 tracing::info!(peer = %self.peer, %error, "RTMP peer broke the protocol");
-                metrics::handshake_failed();
+                metrics::protocol_error();
+                self.session.refuse(
+                    StatusCode::Rejected,
+                    &format!("RTMP cannot be read: {error}."),
+                );
             }
             Leave::Refused(refusal) => self.session.refuse(status(refusal.code), &refusal.message),
             Leave::Stopped(reason) => self.session.refuse(StatusCode::Rejected, farewell(*reason)),
