@@ -210,14 +210,19 @@ export class Loader {
     let current = this.open(point);
     let next: SegmentRequest | null = null;
     this.currentSinceMs = this.env.nowMs();
+    const scope = new AbortController();
+    // Held open like the segment while the publisher of a new epoch is awaited, so nothing waits for it before a chunk does.
+    const initSection = this.loadInit(point.epoch, scope.signal);
+    initSection.catch(() => undefined);
     try {
-      const init = await this.loadInit(point.epoch);
+      let init: InitSection | null = null;
       let mediaS = 0;
       for (;;) {
         await current.ready(QUIET_STEP_MS);
         if (this.stopped) return;
         const arrived = current.take();
         if (arrived.length > 0) {
+          init ??= await this.soon(initSection);
           mediaS += this.deliver(current, arrived, init);
           if (!next && mediaS >= this.targetDurationS / 2) next = this.open(after(current));
         } else if (current.phase === 'ended' || (next?.hasChunks && this.quietMs(current) >= LOADER_TIMES.abandonMs)) {
@@ -237,21 +242,37 @@ export class Loader {
         }
       }
     } finally {
+      scope.abort();
       current.cancel();
       next?.cancel();
     }
   }
 
-  private async loadInit(epoch: number): Promise<InitSection> {
+  private async loadInit(epoch: number, signal: AbortSignal): Promise<InitSection> {
     if (this.init?.epoch !== epoch) {
-      const base = this.variant?.url ?? this.url;
-      const response = await this.get(initUrl(base, epoch));
+      const url = initUrl(this.variant?.url ?? this.url, epoch);
+      const response = await this.env.fetch(url, { signal, cache: 'no-store', credentials: 'omit', priority: 'high' });
+      if (!response.ok) throw new StatusError(response.status, url);
       const section = parseInit(new Uint8Array(await response.arrayBuffer()));
-      if (this.stopped) return section;
+      if (this.stopped || signal.aborted) return section;
       this.init = { epoch, section };
       this.output.init(section, mimeType(section, this.variant?.codecs ?? null), epoch);
     }
     return this.init.section;
+  }
+
+  /** What `promise` gives, or a time-out: chunks are here already. */
+  private async soon<T>(promise: Promise<T>): Promise<T> {
+    const done = new AbortController();
+    const late = this.env.sleep(LOADER_TIMES.playlistTimeoutMs, done.signal).then((): never => {
+      throw new PlayerError('network', 'the init section does not come');
+    });
+    late.catch(() => undefined);
+    try {
+      return await Promise.race([promise, late]);
+    } finally {
+      done.abort();
+    }
   }
 
   /** Hands on what has not been handed on before; gives the seconds of media in it. */

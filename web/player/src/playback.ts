@@ -65,8 +65,9 @@ export class Playback {
   /** What follows belongs to a new epoch. */
   setInit(section: InitSection, mime: string): void {
     this.init = { section, mime };
-    // A new publisher session has another path and another clock.
+    // A new publisher session has another path and another clock, and explains why nothing came.
     this.edge.clear();
+    if (this.standing) this.stallIsPublishers = true;
     if (!this.renderer.setInit(section, mime)) this.rebuild();
   }
 

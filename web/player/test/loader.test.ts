@@ -152,6 +152,37 @@ test('a new epoch is found even if the held request is never answered', async ()
   assert.equal(output.errors.length, 0);
 });
 
+test('an init section that is held until the publisher is back does not hide that it is away', async () => {
+  const { server, output, clock } = await begin();
+  send(server, '1.10', 0);
+  await clock.advance(10);
+  server.live(2, 11);
+  server.holdInit(2);
+  server.body('1.10').end();
+  await clock.advance(0);
+  send(server, '1.10', 1);
+  server.bodies.get('1.11')?.at(-1)?.abort();
+  await clock.advance(9_000);
+  assert.equal(output.states.at(-1), 'away');
+  assert.deepEqual([server.count('2.init'), server.count('2.11.m4s')], [1, 1], 'both are held, not asked for again and again');
+  send(server, '2.11', 30);
+  server.releaseInit(2);
+  await clock.advance(10);
+  assert.deepEqual(output.inits, [1, 2]);
+  assert.equal(output.states.at(-1), 'live');
+});
+
+test('an init section that never comes is not waited for without end', async () => {
+  const { server, output, clock } = await begin((fresh) => {
+    fresh.live(1, 10);
+    fresh.holdInit(1);
+  });
+  send(server, '1.10', 0);
+  await clock.advance(6_000);
+  assert.match(output.errors[0]?.message ?? '', /init section/);
+  assert.equal(server.count('init'), 2);
+});
+
 test('while the publisher is away the playlist is read about every two seconds, not more', async () => {
   const { server, output, clock } = await begin();
   send(server, '1.10', 0);

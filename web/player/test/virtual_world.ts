@@ -115,9 +115,27 @@ export class FakeServer {
     if (refusal !== undefined) return new Response('', { status: refusal });
     if (path === '/live/x/index.m3u8') return new Response(`#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e"\n${this.variant}\n`);
     if (path.endsWith('/index.m3u8')) return new Response(this.mediaPlaylist);
-    if (path.endsWith('.init.mp4')) return new Response(initBytes());
+    if (path.endsWith('.init.mp4')) {
+      await this.heldInits.get(path)?.released;
+      return new Response(initBytes());
+    }
     return this.segment(path, init.signal ?? null);
   };
+
+  private readonly heldInits = new Map<string, { released: Promise<void>; release: () => void }>();
+
+  /** Requests for the init section of `epoch` are not answered until it is released. */
+  holdInit(epoch: number): void {
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    this.heldInits.set(`/live/x/source/${epoch}.init.mp4`, { released, release });
+  }
+
+  releaseInit(epoch: number): void {
+    this.heldInits.get(`/live/x/source/${epoch}.init.mp4`)?.release();
+  }
 
   /** The body of the last request for a segment. */
   body(name: string): GrowingBody {
