@@ -406,11 +406,11 @@ impl Packager {
             return;
         };
         if !session.has_picture() {
-            let limit = match session.clock() {
+            let limit = match session.take_clock() {
                 _ if session.runs_ahead(ahead) => None,
                 session::Clock::None => None,
                 session::Clock::At(dts) => Some(dts),
-                session::Clock::Unknown => return,
+                session::Clock::Unchanged => return,
             };
             while let Some(taken) = self
                 .session

@@ -3,6 +3,8 @@
 //! In → Out: ffmpeg's FLV → demuxer → packager → files as a server would answer them → ffprobe, ffmpeg.
 //! Spec: RFC 8216bis; ISO/IEC 14496-12; ISO/IEC 13818-1.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};

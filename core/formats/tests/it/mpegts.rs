@@ -172,7 +172,7 @@ fn a_reader_that_starts_in_garbage_finds_the_grid() {
             mux.write(&[picture.unit()])
         })
         .collect();
-    let garbage = vec![0x47; 100];
+    let garbage = [0x47; 100];
     let (found, faults) = demux(&[&garbage[..], &bytes[50..], &[0x47]].concat(), 33);
     assert!(found.len() >= 2, "{}", found.len());
     assert!(faults.skipped > 0);

@@ -90,7 +90,7 @@ impl Packager {
             session.forget_before(first.dts);
         }
         let audio_pts = if session.has_picture() {
-            session.audio_boundary(first.pts)
+            session.audio_boundary(first.dts)
         } else {
             first.pts
         };
@@ -286,6 +286,7 @@ impl Packager {
         };
         let shift = self.timeline.shift();
         let context = Context {
+            has_picture: session.has_picture(),
             video: session.video.as_mut(),
             audio: session.audio.as_mut(),
             shift,

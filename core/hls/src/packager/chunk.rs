@@ -101,6 +101,8 @@ pub(super) struct Writer {
 
 /// What a writer needs to know beside the units.
 pub(super) struct Context<'a> {
+    /// Whether there are pictures in this epoch, so that sound alone is no place to start.
+    pub(super) has_picture: bool,
     pub(super) video: Option<&'a mut Lane>,
     pub(super) audio: Option<&'a mut Lane>,
     pub(super) shift: Delta,
@@ -135,7 +137,8 @@ impl Writer {
         // From before the very first unit of the broadcast, where media time begins: it has no place.
         audio.retain(|unit| unit.dts + context.shift >= Timestamp::ZERO);
         let first = video.first().or(audio.first())?;
-        let (independent, end) = (first.random_access, video.last().or(audio.last())?.end());
+        let independent = first.random_access && video.is_empty() != context.has_picture;
+        let end = video.last().or(audio.last())?.end();
         let end_shown = video
             .iter()
             .chain(&audio)

@@ -24,7 +24,8 @@ pub(super) struct Session {
     pub(super) tracks: Arc<[Track]>,
     pub(super) video: Option<Lane>,
     pub(super) audio: Option<Lane>,
-    /// The picture track of the followed packager and its newest decode time, where this rendition has none itself.
+    /// The picture track of the followed packager, where this rendition has none itself, and the decode time of a
+    /// picture that has just come.
     clock: Option<(TrackId, Option<Timestamp>)>,
     /// The picture track is announced but nothing comes: the rendition goes on with sound alone.
     pub(super) picture_gone: bool,
@@ -40,9 +41,9 @@ pub(super) struct Session {
 pub(super) enum Clock {
     /// There are none: nothing to wait for.
     None,
-    /// None came yet.
-    Unknown,
-    /// The newest decode time.
+    /// Nothing came since the last call: where sound is divided is not known yet.
+    Unchanged,
+    /// A picture came: its decode time.
     At(Timestamp),
 }
 
@@ -116,11 +117,12 @@ impl Session {
         }
     }
 
-    pub(super) const fn clock(&self) -> Clock {
-        match self.clock {
+    /// How far the pictures of the followed packager are. Sound is divided when they come, not when sound comes: only
+    /// then is it known whether a boundary was between.
+    pub(super) fn take_clock(&mut self) -> Clock {
+        match &mut self.clock {
             None => Clock::None,
-            Some((_, None)) => Clock::Unknown,
-            Some((_, Some(dts))) => Clock::At(dts),
+            Some((_, clock)) => clock.take().map_or(Clock::Unchanged, Clock::At),
         }
     }
 

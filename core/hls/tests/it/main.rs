@@ -12,6 +12,12 @@
 )]
 
 mod audit;
+mod epochs;
+mod following;
 mod hostile;
 mod packaging;
+mod parsing;
+mod playlists;
+mod reloading;
 mod studio;
+mod windows;

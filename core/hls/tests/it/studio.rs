@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::audit::{Audit, Numbers};
 use bytes::Bytes;
 use hls::{Cut, Output, Packager, PackagerConfig, Snapshot, Start, Window, WindowConfig};
 use media::{
@@ -108,78 +109,78 @@ impl Show {
         )
     }
 
+    fn wall(&self, pts: Timestamp) -> UnixTime {
+        ON_AIR + Duration::from_millis(self.from_millis) + pts.since(Timestamp::ZERO)
+    }
+
+    fn picture_time(&self, index: u64) -> Timestamp {
+        let exact = Timestamp::from_nanos(
+            (index * self.rate.1 * 1_000_000_000 / self.rate.0).cast_signed(),
+        );
+        if self.rounded {
+            Timestamp::from_millis((exact + Duration::from_nanos(500_000)).as_millis())
+        } else {
+            exact
+        }
+    }
+
+    fn picture(&self, index: u64) -> AccessUnit {
+        // Two pictures of delay; in each pair the second is shown before the first: decoded I P B P B, shown I B P B P.
+        let place = index % self.gop;
+        let last = place + 1 == self.gop;
+        let shown = match (self.reordered, place) {
+            (false, _) => index,
+            (true, 0) => index + 2,
+            (true, place) if place % 2 == 1 && !last => index + 3,
+            (true, place) if place % 2 == 1 => index + 2,
+            (true, _) => index + 1,
+        };
+        let random_access = place == 0;
+        let size = if random_access {
+            self.picture * 4
+        } else {
+            self.picture
+        };
+        let pts = self.picture_time(shown);
+        AccessUnit {
+            track: TrackId::VIDEO,
+            pts,
+            dts: self.picture_time(index),
+            duration: Some(self.frame()),
+            wall: self.wall(pts),
+            random_access,
+            payload: nal(if random_access { 0x65 } else { 0x41 }, size, index),
+        }
+    }
+
+    fn sound(&self, index: u64) -> AccessUnit {
+        let scale = Timescale::new(self.sample_rate).unwrap();
+        let pts = Timestamp::from_ticks(index.cast_signed() * 1024, scale);
+        AccessUnit {
+            track: TrackId::AUDIO,
+            pts,
+            dts: pts,
+            duration: Some(Duration::from_ticks(1024, scale)),
+            wall: self.wall(pts),
+            random_access: true,
+            payload: Bytes::from(vec![(index % 251) as u8; 340]),
+        }
+    }
+
     /// The units of the first `millis`, in order of arrival.
     pub(crate) fn units(&self, millis: u64) -> Vec<Event> {
-        let wall = |pts: Timestamp| {
-            ON_AIR + Duration::from_millis(self.from_millis) + pts.since(Timestamp::ZERO)
-        };
-        let round = |time: Timestamp| {
-            if self.rounded {
-                Timestamp::from_millis(time.as_millis())
-            } else {
-                time
-            }
-        };
         let until = Timestamp::from_millis(millis.cast_signed());
-        let mut units: Vec<(i64, AccessUnit)> = Vec::new();
-        for index in (0_u64..).take_while(|_| self.video) {
-            let at = |index: u64| {
-                Timestamp::from_nanos(
-                    (index * self.rate.1 * 1_000_000_000 / self.rate.0).cast_signed(),
-                )
-            };
-            let dts = round(at(index));
-            if dts >= until {
-                break;
-            }
-            // Shown two pictures later; every second one is shown one earlier than its neighbour: I P B P B.
-            let shown = match (self.reordered, index % self.gop % 2) {
-                (false, _) => index,
-                (true, 0) => index + 1,
-                (true, _) if index % self.gop + 1 == self.gop => index + 1,
-                (true, _) => index + 2,
-            };
-            let shown =
-                if self.reordered && (index % self.gop).is_multiple_of(2) && index % self.gop > 0 {
-                    index
-                } else {
-                    shown
-                };
-            let random_access = index % self.gop == 0;
-            let size = if random_access {
-                self.picture * 4
-            } else {
-                self.picture
-            };
-            let pts = round(at(shown));
-            let unit = AccessUnit {
-                track: TrackId::VIDEO,
-                pts,
-                dts,
-                duration: Some(self.frame()),
-                wall: wall(pts),
-                random_access,
-                payload: nal(if random_access { 0x65 } else { 0x41 }, size, index),
-            };
-            units.push((dts.as_nanos(), unit));
-        }
-        let scale = Timescale::new(self.sample_rate).unwrap();
-        for index in (0_i64..).take_while(|_| self.audio) {
-            let pts = Timestamp::from_ticks(index * 1024, scale);
-            if pts >= until {
-                break;
-            }
-            let unit = AccessUnit {
-                track: TrackId::AUDIO,
-                pts,
-                dts: pts,
-                duration: Some(Duration::from_ticks(1024, scale)),
-                wall: wall(pts),
-                random_access: true,
-                payload: Bytes::from(vec![(index % 251) as u8; 340]),
-            };
-            units.push((pts.as_nanos() + self.audio_late_millis * 1_000_000, unit));
-        }
+        let pictures = (0..)
+            .map(|index| self.picture(index))
+            .take_while(|unit| self.video && unit.dts < until);
+        let sounds = (0..)
+            .map(|index| self.sound(index))
+            .take_while(|unit| self.audio && unit.dts < until);
+        let late = self.audio_late_millis * 1_000_000;
+        let mut units: Vec<(i64, AccessUnit)> = pictures
+            .map(|unit| (unit.dts.as_nanos(), unit))
+            .chain(sounds.map(|unit| (unit.dts.as_nanos() + late, unit)))
+            .collect();
         units.sort_by_key(|(arrival, unit)| (*arrival, unit.track));
         units
             .into_iter()
@@ -205,16 +206,30 @@ pub(crate) fn nal(header: u8, size: usize, seed: u64) -> Bytes {
     Bytes::from(bytes)
 }
 
-/// Moves a unit in session time, not on the wall clock.
-pub(crate) fn shifted(event: Event, millis: i64) -> Event {
-    match event {
+/// Moves units in session time, not on the wall clock.
+pub(crate) fn shifted(events: Vec<Event>, millis: i64) -> Vec<Event> {
+    let shift = |event| match event {
         Event::Unit(mut unit) => {
             unit.pts = unit.pts + Delta::from_millis(millis);
             unit.dts = unit.dts + Delta::from_millis(millis);
             Event::Unit(unit)
         }
         other => other,
-    }
+    };
+    events.into_iter().map(shift).collect()
+}
+
+/// Leaves out the units of a track between two moments of session time.
+pub(crate) fn without(
+    events: Vec<Event>,
+    track: TrackId,
+    millis: std::ops::Range<i64>,
+) -> Vec<Event> {
+    let gone = |event: &Event| match event {
+        Event::Unit(unit) => unit.track == track && millis.contains(&unit.dts.as_millis()),
+        _ => false,
+    };
+    events.into_iter().filter(|event| !gone(event)).collect()
 }
 
 /// All bytes of one segment.
@@ -229,6 +244,7 @@ pub(crate) struct Body {
 
 /// A packager with its window, and everything that came out.
 pub(crate) struct Rendition {
+    audit: Audit,
     pub(crate) packager: Packager,
     pub(crate) window: Window,
     pub(crate) outputs: Vec<Output>,
@@ -245,7 +261,13 @@ impl Rendition {
     }
 
     pub(crate) fn with_window(config: PackagerConfig, window: WindowConfig) -> Self {
+        let own = config.boundaries == hls::Boundaries::Own;
         Self {
+            audit: Audit::new(if own {
+                Numbers::Contiguous
+            } else {
+                Numbers::Growing
+            }),
             packager: Packager::new(config, Start::default()),
             window: Window::new(window, Start::default()),
             outputs: Vec::new(),
@@ -278,6 +300,7 @@ impl Rendition {
     pub(crate) fn drain(&mut self) {
         while let Some(output) = self.packager.poll_output() {
             self.window.apply(&output);
+            self.audit.output(&output);
             match &output {
                 Output::Init { epoch, bytes, .. } => {
                     assert_eq!(
@@ -316,6 +339,7 @@ impl Rendition {
             self.outputs.push(output);
         }
         let snapshot = self.window.snapshot();
+        self.audit.snapshot(&snapshot);
         if self
             .snapshots
             .last()
