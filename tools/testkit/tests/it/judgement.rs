@@ -96,11 +96,13 @@ fn answer(viewer: &mut Viewer, made: &Broadcast, head: &Head, request: &Request)
 }
 
 fn faults(facts: &[Fact]) -> Vec<&Fault> {
-    let fault = |fact| match fact {
-        &Fact::Fault(ref fault) => Some(fault),
-        _ => None,
-    };
-    facts.iter().filter_map(fault).collect()
+    facts
+        .iter()
+        .filter_map(|fact| match fact {
+            Fact::Fault(fault) => Some(fault),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Changes a broadcast, and expects the one fault that `is` recognises.

@@ -3,5 +3,7 @@
 //! In → Out: scenarios → what the reference viewer saw.
 //! Spec: design "Segments", "Playlists".
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod judgement;
 mod simulation;
