@@ -15,7 +15,7 @@ mod timeline;
 
 use std::collections::VecDeque;
 
-use media::{Delta, Duration, Epoch, Msn, SegmentId, UnixTime};
+use media::{Delta, Duration, Epoch, SegmentId, UnixTime};
 
 use boxes::{Chunk, Init};
 use fetch::{Fetch, Outcome};
@@ -434,7 +434,7 @@ impl Viewer {
         self.phase = Phase::Watching;
         if self
             .newest
-            .is_some_and(|newest| segment.msn.0 > newest.msn.0 + 1 || !self.complete)
+            .is_some_and(|newest| segment.msn > newest.msn.next() || !self.complete)
         {
             self.timeline.skip();
         }
@@ -662,6 +662,6 @@ fn slot<'a>(
 fn after(segment: SegmentId) -> SegmentId {
     SegmentId {
         epoch: segment.epoch,
-        msn: Msn(segment.msn.0 + 1),
+        msn: segment.msn.next(),
     }
 }

@@ -11,6 +11,9 @@ use media::UnixTime;
 /// The longest `moof` or `moov` that is read; a chunk of a few access units needs a few hundred bytes.
 const BOX_MAX: usize = 1 << 20;
 
+/// Samples in one run; a chunk of a second of sound has fifty.
+const SAMPLES_MAX: u32 = 100_000;
+
 /// Why bytes are not a segment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BoxError {
@@ -295,7 +298,7 @@ impl Moof {
                     let (track, defaults) = head.ok_or(BoxError::Order("trun"))?;
                     let begin = decode_time.ok_or(BoxError::Content("traf"))?;
                     let (run, span) = sample_run(body, track, defaults, begin)?;
-                    decode_time = Some(begin + run.duration);
+                    decode_time = Some(begin.saturating_add(run.duration));
                     self.runs.push(run);
                     self.spans.push(span);
                 }
@@ -369,6 +372,9 @@ fn sample_run(
     let mut fields = Fields(body, "trun");
     let flags = fields.u32()? & 0x00FF_FFFF;
     let samples = fields.u32()?;
+    if samples > SAMPLES_MAX {
+        return Err(BoxError::Content("trun"));
+    }
     let offset = if flags & 0x01 == 0 {
         0
     } else {
@@ -430,7 +436,7 @@ fn stamp(content: &[u8]) -> Result<Stamp, BoxError> {
     };
     let seconds = (ntp >> 32).saturating_sub(SECONDS_1900_TO_1970);
     let nanos = ((ntp & 0xFFFF_FFFF) * 1_000_000_000) >> 32;
-    let wall = UnixTime::from_nanos(seconds.saturating_mul(1_000_000_000) + nanos);
+    let wall = UnixTime::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos));
     Ok(Stamp {
         track,
         wall,

@@ -179,6 +179,6 @@ pub(super) fn media_playlist(media: &Media, faults: &mut Vec<Fault>) {
     );
     let steps = numbers
         .windows(2)
-        .all(|pair| pair[1].msn.0 == pair[0].msn.0 + 1 && pair[1].epoch >= pair[0].epoch);
+        .all(|pair| pair[1].msn == pair[0].msn.next() && pair[1].epoch >= pair[0].epoch);
     rule(!steps, "segment numbers do not count by one");
 }

@@ -100,10 +100,12 @@ impl Timeline {
             .find(|run| run.track == leading.id)
             .or(chunk.runs.first())?;
         let scale = scale(run.track, init);
-        let newest = run.decode_time + run.duration.saturating_sub(run.last_duration);
+        let newest = run
+            .decode_time
+            .saturating_add(run.duration.saturating_sub(run.last_duration));
         Some(Span {
             begin: begin(run, init),
-            end: stamp_of(run.decode_time + run.duration, scale),
+            end: stamp_of(run.decode_time.saturating_add(run.duration), scale),
             newest: self.wall(stamp_of(newest, scale)),
         })
     }
@@ -117,7 +119,7 @@ impl Timeline {
     fn judge(&mut self, segment: SegmentId, run: &Run, init: &Init, facts: &mut Vec<Fact>) {
         let scale = scale(run.track, init);
         let begin = begin(run, init);
-        let end = stamp_of(run.decode_time + run.duration, scale);
+        let end = stamp_of(run.decode_time.saturating_add(run.duration), scale);
         let last = begin + length(run.last_duration, scale);
         let last = last.since(begin).to_duration().unwrap_or_default();
         let floor = self.ends.remove(&0);

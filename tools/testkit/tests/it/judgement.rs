@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hls::playlist::media::{MediaRequest, render};
 use hls::{Output, Packager, PackagerConfig, Start, Window, WindowConfig};
 use media::{Event, SegmentId, Timestamp, UnixTime};
+use testkit::rng::Rng;
 use testkit::synthetic::{Settings, Synthetic};
 use testkit::viewer::{Config, End, Fact, Fault, Head, Request, RequestKind, Viewer};
 
@@ -67,7 +68,10 @@ fn good_head(status: u16) -> Head {
 fn watch(made: &Broadcast, head: &Head) -> Vec<Fact> {
     let mut viewer = Viewer::new(Config::new("/live/x/source/index.m3u8"), BEGIN);
     let mut facts = Vec::new();
-    while let Some(request) = viewer.poll_request() {
+    for _ in 0..100 {
+        let Some(request) = viewer.poll_request() else {
+            break;
+        };
         answer(&mut viewer, made, head, &request);
         while let Some(fact) = viewer.poll_fact() {
             facts.push(fact);
@@ -239,4 +243,40 @@ fn playlists_that_break_their_own_rules_are_found() {
         .filter(|fault| matches!(fault, Fault::PlaylistRule(_)))
         .count();
     assert_eq!(rules, 3, "{facts:?}");
+}
+
+#[test]
+fn no_bytes_make_the_viewer_panic_or_hang() {
+    let mut rng = Rng::new(42);
+    let whole = broadcast();
+    for _ in 0..400 {
+        let mut made = Broadcast {
+            init: whole.init.clone(),
+            segments: whole.segments.clone(),
+            playlist: whole.playlist.clone(),
+        };
+        for _ in 0..=rng.below(3) {
+            let chunk = &mut made.segments[0].1[usize::try_from(rng.below(5)).unwrap()];
+            *chunk = damaged(chunk, &mut rng);
+        }
+        if rng.chance(200_000) {
+            made.init = damaged(&made.init, &mut rng);
+        }
+        if rng.chance(200_000) {
+            let playlist = damaged(&Bytes::from(made.playlist), &mut rng);
+            made.playlist = String::from_utf8_lossy(&playlist).into_owned();
+        }
+        watch(&made, &good_head(200));
+    }
+}
+
+/// The same with a few bytes changed, favouring the values at which counters break.
+fn damaged(bytes: &Bytes, rng: &mut Rng) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=rng.below(4) {
+        let at = usize::try_from(rng.below(bytes.len() as u64)).unwrap();
+        bytes[at] = [0, 0x7F, 0x80, 0xFF, rng.next_u64().to_le_bytes()[0]]
+            [usize::try_from(rng.below(5)).unwrap()];
+    }
+    bytes.into()
 }
