@@ -4,6 +4,7 @@
 //! Ending: publishers are told, broadcasts end cleanly, viewers get their last chunk and the end mark, then the store closes.
 //! Spec: design "One picture".
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -171,25 +172,34 @@ impl Server {
         let _ = std::fs::remove_file(address);
     }
 
+    /// Says where everything is, in one write.
     fn print_urls(&self) {
         let Listeners { http, https, rtmp } = self.listeners;
-        for (name, listener) in [("http ", http), ("https", https)] {
+        let mut lines = Vec::new();
+        for (name, scheme, listener) in [("http ", "http", http), ("https", "https", https)] {
             if let Some(listener) = listener {
-                println!("{name}  {}://{}/", name.trim(), shown(listener));
+                lines.push(format!("{name}  {scheme}://{}/\n", local(listener)));
             }
         }
-        if let Some(rtmp) = rtmp {
-            let who = if self.config.dev {
-                "any NAME, from this machine"
-            } else {
-                "with a stream key from `nearcast broadcast create`"
-            };
-            let what = if self.config.dev { "NAME" } else { "KEY" };
-            println!("rtmp   rtmp://{}/live/{what}   ({who})", shown(rtmp));
-        }
         if let (true, Some(http)) = (self.config.dev, http) {
-            println!("watch  http://{}/b/NAME", shown(http));
+            lines.push(format!("watch  http://{}/b/NAME\n", local(http)));
         }
+        if let Some(rtmp) = rtmp {
+            let (name, who) = if self.config.dev {
+                ("NAME", "any NAME, from this machine")
+            } else {
+                ("KEY", "with a stream key from `nearcast broadcast create`")
+            };
+            lines.push(format!(
+                "rtmp   rtmp://{}/live/{name}   ({who})\n",
+                local(rtmp)
+            ));
+        }
+        // Whoever started the server may not listen any more; the log has the errors that matter.
+        let mut out = std::io::stdout().lock();
+        let _ = out
+            .write_all(lines.concat().as_bytes())
+            .and_then(|()| out.flush());
     }
 }
 
@@ -374,9 +384,4 @@ fn local(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
-}
-
-/// What a person on this machine types.
-fn shown(address: SocketAddr) -> String {
-    local(address).to_string()
 }

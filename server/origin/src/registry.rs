@@ -334,3 +334,68 @@ impl Keeper {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ingest::{Protocol, SessionId};
+
+    use super::*;
+
+    fn session(name: &str) -> (Programme, Session, Admission) {
+        let programme = Programme {
+            id: BroadcastId::parse(name).unwrap(),
+            title: name.to_owned(),
+        };
+        let request = PublishRequest {
+            protocol: Protocol::Rtmp,
+            peer: "127.0.0.1:1".parse().unwrap(),
+            app: "live".to_owned(),
+            name: name.to_owned(),
+            query: None,
+            session: SessionId::next(),
+        };
+        let (session, admission) = Session::open(&programme, &request);
+        (programme, session, admission)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broadcast_whose_task_panics_takes_only_itself_along() {
+        let settings = Settings {
+            reconnect_window: Duration::from_secs(30),
+            ended_grace: Duration::from_mins(1),
+            count_max: 10,
+            pipeline: PipelineConfig::default(),
+        };
+        let (_settings, seen) = watch::channel(settings);
+        let entries = Entries::default();
+        let mut keeper = Keeper {
+            settings: seen,
+            entries: entries.clone(),
+            map: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            ids: HashMap::new(),
+        };
+        let (programme, first, _stays) = session("stays");
+        keeper.admit(programme, Start::default(), first).unwrap();
+        let (programme, second, mut lost) = session("falls");
+        let id = programme.id.clone();
+        keeper.admit(programme, Start::default(), second).unwrap();
+
+        // A defect in the task of one of them.
+        let falls = keeper.tasks.spawn(async { panic!("a defect") }).id();
+        keeper.ids.insert(falls, id.clone());
+        keeper.map.get_mut(&id).unwrap().task = falls;
+        let exit = keeper.tasks.join_next_with_id().await.unwrap();
+        keeper.forget(exit);
+
+        let names: Vec<_> = entries.load().keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["stays"], "the other one is still there");
+        assert!(
+            lost.feedback.recv().await.is_some(),
+            "its publisher is stopped"
+        );
+        let (programme, again, _admission) = session("falls");
+        keeper.admit(programme, Start::default(), again).unwrap();
+        assert_eq!(entries.load().len(), 2, "and its name is free again");
+    }
+}
