@@ -93,10 +93,12 @@ enum Next {
     Follow(Box<FollowStart>),
 }
 
-struct FollowStart {
-    head: Bytes,
-    framing: Framing,
-    follow: Follow,
+/// An answer that has begun: its head, and what it follows.
+pub(crate) struct FollowStart {
+    /// The response's head, and bytes that come before the first chunk.
+    pub(crate) head: Bytes,
+    pub(crate) framing: Framing,
+    pub(crate) follow: Follow,
 }
 
 /// What has been received.
@@ -278,31 +280,14 @@ impl Connection {
                 Ok(next)
             }
             Payload::Growing(follow) => {
-                let framing = if version == Version::HTTP_11 {
-                    Framing::Chunked
-                } else {
-                    Framing::Bare
-                };
-                let delimited = if framing == Framing::Chunked {
-                    Delimited::Chunked
-                } else {
-                    Delimited::Close
-                };
-                let mut head = head::write(
-                    parts.status,
-                    &parts.headers,
-                    delimited,
-                    self.ticket.keep_alive,
-                );
+                let (head, framing) =
+                    growing_head(&parts, version, self.ticket.keep_alive, &follow);
                 if method == Method::HEAD {
-                    self.write(VecDeque::from([head.into()])).await?;
+                    self.write(VecDeque::from([head])).await?;
                     return Ok(next);
                 }
-                if !follow.first.is_empty() {
-                    frame(&mut head, &follow.first, framing);
-                }
                 Ok(Next::Follow(Box::new(FollowStart {
-                    head: head.into(),
+                    head,
                     framing,
                     follow,
                 })))
@@ -415,10 +400,7 @@ impl Connection {
         match stream.into_std() {
             Ok(socket) => shards.adopt(Joiner {
                 socket,
-                reader: start.follow.reader,
-                head: start.head,
-                index: start.follow.index,
-                framing: start.framing,
+                start,
                 pipelined: buffer.to_vec(),
                 ticket,
             }),
@@ -448,6 +430,49 @@ impl Connection {
             drained += self.buffer.len();
         }
     }
+}
+
+/// The next request of a viewer, if all of it is there and it is for a growing object; then it is taken from `received`.
+/// Any other request is left as it is.
+pub(crate) fn follow_on(ticket: &mut Ticket, received: &mut Vec<u8>) -> Option<FollowStart> {
+    let server = &ticket.server;
+    let head = head::parse(received, server.config.head_bytes_max).ok()??;
+    if head.body != BodyKind::Length(0) || head.parts.method != Method::GET {
+        return None;
+    }
+    let Route::Live { broadcast, target } = Route::parse(head.parts.uri.path()) else {
+        return None;
+    };
+    let response = respond::growing_now(&server.source, &head.parts, broadcast, target)?;
+    let (parts, Payload::Growing(follow)) = response.into_parts() else {
+        return None;
+    };
+    received.drain(..head.bytes);
+    ticket.keep_alive = head.keep_alive && !server.shutdown.is_cancelled();
+    let (head, framing) = growing_head(&parts, head.parts.version, ticket.keep_alive, &follow);
+    Some(FollowStart {
+        head,
+        framing,
+        follow,
+    })
+}
+
+/// A growing answer's head, with what of its body is there before the first chunk.
+fn growing_head(
+    parts: &http::response::Parts,
+    version: Version,
+    keep_alive: bool,
+    follow: &Follow,
+) -> (Bytes, Framing) {
+    let (framing, delimited) = match version {
+        Version::HTTP_11 => (Framing::Chunked, Delimited::Chunked),
+        _ => (Framing::Bare, Delimited::Close),
+    };
+    let mut head = head::write(parts.status, &parts.headers, delimited, keep_alive);
+    if !follow.first.is_empty() {
+        frame(&mut head, &follow.first, framing);
+    }
+    (head.into(), framing)
 }
 
 /// How an application's body is delimited; sets the length where it is known.

@@ -77,6 +77,24 @@ pub(crate) async fn live(
     }
 }
 
+/// Answers a GET for an object that grows now, without waiting; `None` if the target is anything else.
+pub(crate) fn growing_now(
+    source: &Arc<dyn Source>,
+    request: &Parts,
+    broadcast: &str,
+    target: Target,
+) -> Option<Response<Payload>> {
+    let live = source.live(broadcast)?;
+    match target {
+        Target::Segment(name, id, form) => Some(segment(&live, request, name, id, form)),
+        Target::Interaction(id) => match live.interaction().lookup(id) {
+            Lookup::Found(entry) => Some(object(&entry.media, request, JSON_LINES)),
+            Lookup::Gone | Lookup::Unknown => None,
+        },
+        _ => None,
+    }
+}
+
 /// An answer without a body worth mentioning: the status says it.
 pub(crate) fn refuse(status: StatusCode, cache: HeaderValue) -> Response<Payload> {
     let mut text = status.canonical_reason().unwrap_or("error").to_owned();

@@ -99,6 +99,7 @@ impl Server {
                 behind_max: self.config.behind_max,
                 rate_min: self.config.rate_min,
                 rate_grace: self.config.rate_grace,
+                keep_alive: self.config.keep_alive,
                 pipelined_max: self.config.head_bytes_max,
             };
             Shards::spawn(self.config.shards.unwrap_or(cores), &limits, &self.returned)

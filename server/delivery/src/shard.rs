@@ -2,7 +2,7 @@
 //!
 //! In → Out: "this object grew", one message a shard whatever the number of viewers → one non-blocking `send` of the framed chunk
 //! for each viewer. No task is woken, no lock taken, no timer set and no byte copied for a viewer. When the object is complete
-//! the socket goes back to where it came from, with the bytes that arrived meanwhile.
+//! the socket waits here for a request for another; with any other request it goes back to where it came from.
 //! A socket that is full costs nobody else anything: it is skipped until it drains, and cut when it stays behind.
 //! Spec: design "Segments", "Numbers to reach" (fan-out).
 
@@ -15,12 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
 use mio::{Poll, Waker};
 use tokio::sync::mpsc;
 
-use crate::connection::Ticket;
-use crate::growing::Reader;
+use crate::connection::{FollowStart, Ticket};
 use crate::metrics::Metrics;
 use worker::{WAKE, Worker};
 
@@ -42,6 +40,8 @@ pub(crate) struct Limits {
     pub(crate) rate_min: u64,
     /// How long a full socket may drain more slowly.
     pub(crate) rate_grace: Duration,
+    /// How long a viewer may be without a request.
+    pub(crate) keep_alive: Duration,
     /// Bytes of later requests that are kept.
     pub(crate) pipelined_max: usize,
 }
@@ -49,17 +49,12 @@ pub(crate) struct Limits {
 /// A connection that becomes a viewer of a growing object.
 pub(crate) struct Joiner {
     pub(crate) socket: std::net::TcpStream,
-    pub(crate) reader: Reader,
-    /// Sent first: the response's head.
-    pub(crate) head: Bytes,
-    /// The first chunk to send.
-    pub(crate) index: usize,
-    pub(crate) framing: Framing,
+    pub(crate) start: FollowStart,
     pub(crate) pipelined: Vec<u8>,
     pub(crate) ticket: Ticket,
 }
 
-/// A connection whose object is complete and sent.
+/// A connection whose object is complete and sent, and whose next request is not for another.
 pub(crate) struct Returned {
     pub(crate) socket: std::net::TcpStream,
     pub(crate) pipelined: Vec<u8>,

@@ -1,7 +1,8 @@
-//! One viewer of a growing object: its socket and its own place in the log.
+//! One viewer of growing objects: its socket, and its own place in the log of the object it follows.
 //!
 //! In → Out: the object's chunks → bytes on one non-blocking socket, in one `send` for one new chunk and one vectored write
 //! for several; where it stopped is remembered as an index and an offset, nothing is copied.
+//! Between two objects a viewer follows none and waits for its next request.
 //! Spec: RFC 9112, "Chunked Transfer Coding" (7.1).
 
 use std::io::{self, IoSlice, Read as _, Write as _};
@@ -11,12 +12,12 @@ use bytes::{Buf as _, Bytes};
 use mio::net::TcpStream;
 
 use super::{Framing, Limits, Ticket};
+use crate::connection::FollowStart;
 use crate::growing::{Chunk, Growing, Progress, Reader, State};
 
-/// A socket that follows a growing object.
+/// A socket that follows a growing object, or is about to.
 pub(super) struct Viewer {
     pub(super) socket: TcpStream,
-    pub(super) reader: Reader,
     pub(super) ticket: Ticket,
     /// Group of viewers of the same object, and the place in its list.
     pub(super) group: usize,
@@ -26,7 +27,19 @@ pub(super) struct Viewer {
     /// Bytes that arrived after the request, for the next one.
     pub(super) pipelined: Vec<u8>,
     /// The peer has closed its sending side; it gets this object and no other.
-    pub(super) half_closed: bool,
+    half_closed: bool,
+    follows: Follows,
+}
+
+enum Follows {
+    Object(Place),
+    /// Nothing, since then.
+    Nothing(Instant),
+}
+
+/// Where in which log.
+struct Place {
+    reader: Reader,
     head: Bytes,
     framing: Framing,
     index: usize,
@@ -58,84 +71,155 @@ pub(super) enum Outcome {
     Gone,
 }
 
-/// What a viewer starts with.
-pub(super) struct Start {
-    pub(super) head: Bytes,
-    pub(super) index: usize,
-    pub(super) framing: Framing,
-    pub(super) pipelined: Vec<u8>,
-    pub(super) now: Instant,
-}
-
 impl Viewer {
-    pub(super) fn new(socket: TcpStream, reader: Reader, ticket: Ticket, start: Start) -> Self {
+    /// A viewer that follows nothing yet.
+    pub(super) fn new(socket: TcpStream, ticket: Ticket, pipelined: Vec<u8>, now: Instant) -> Self {
         Self {
             socket,
-            reader,
             ticket,
             group: 0,
             slot: 0,
             queued: false,
-            pipelined: start.pipelined,
+            pipelined,
             half_closed: false,
-            head: start.head,
-            framing: start.framing,
-            index: start.index,
-            offset: 0,
-            tail: 0,
-            blocked: None,
-            joined: start.now,
-            sent: 0,
+            follows: Follows::Nothing(now),
         }
     }
 
-    pub(super) fn object(&self) -> &Growing {
-        self.reader.object()
+    /// Begins to follow an object.
+    pub(super) fn start(&mut self, start: FollowStart, now: Instant) {
+        self.follows = Follows::Object(Place {
+            reader: start.follow.reader,
+            head: start.head,
+            framing: start.framing,
+            index: start.follow.index,
+            offset: 0,
+            tail: 0,
+            blocked: None,
+            joined: now,
+            sent: 0,
+        });
+    }
+
+    /// Lets go of the object. `false` if no other answer can follow on this connection.
+    pub(super) fn park(&mut self, now: Instant) -> bool {
+        let framing = match &self.follows {
+            Follows::Object(place) => place.framing,
+            Follows::Nothing(_) => Framing::Chunked,
+        };
+        self.follows = Follows::Nothing(now);
+        self.ticket.keep_alive && !self.half_closed && framing == Framing::Chunked
+    }
+
+    pub(super) fn object(&self) -> Option<&std::sync::Arc<Growing>> {
+        self.place().map(|place| place.reader.object())
+    }
+
+    /// Whether it follows nothing.
+    pub(super) fn is_parked(&self) -> bool {
+        self.place().is_none()
     }
 
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked.is_some()
+        self.place().is_some_and(|place| place.blocked.is_some())
     }
 
-    /// Whether its answer can be followed by another on the same connection.
-    pub(super) fn can_continue(&self) -> bool {
-        self.ticket.keep_alive && !self.half_closed && self.framing == Framing::Chunked
-    }
-
-    /// The socket can take bytes again.
-    pub(super) fn unblock(&mut self) {
-        self.blocked = None;
+    /// The socket can take bytes again. `true` if that was waited for.
+    pub(super) fn unblock(&mut self) -> bool {
+        match &mut self.follows {
+            Follows::Object(place) => place.blocked.take().is_some(),
+            Follows::Nothing(_) => false,
+        }
     }
 
     /// Sends what is new, at most [`PUSH_BYTES_MAX`] or so. Adds the bytes sent to `bytes`.
     pub(super) fn push(&mut self, progress: Progress, bytes: &mut u64) -> Outcome {
+        match &mut self.follows {
+            Follows::Object(place) => place.push(&self.socket, progress, bytes),
+            Follows::Nothing(_) => Outcome::Current,
+        }
+    }
+
+    /// Takes what the peer sent; `ended` if the peer will send no more. `false` when the connection is of no use any more.
+    pub(super) fn receive(&mut self, ended: bool, limits: &Limits) -> bool {
+        let mut buffer = [0; 2048];
+        while self.pipelined.len() < limits.pipelined_max {
+            match self.socket.read(&mut buffer) {
+                Ok(0) => {
+                    self.half_closed = true;
+                    break;
+                }
+                Ok(count) => {
+                    self.pipelined.extend_from_slice(&buffer[..count]);
+                    // A short read has emptied the socket, and whatever comes later is a new event.
+                    if count < buffer.len() && !ended {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        !(self.half_closed && self.is_parked())
+    }
+
+    /// Why this viewer must go, if it must: too far behind, reading too slowly, or silent for too long.
+    pub(super) fn overdue(&self, now: Instant, limits: &Limits) -> Option<&'static str> {
+        let place = match &self.follows {
+            Follows::Object(place) => place,
+            Follows::Nothing(since) => {
+                let over = now.saturating_duration_since(*since) > limits.keep_alive;
+                return (over || self.ticket.server.shutdown.is_cancelled()).then_some("idle");
+            }
+        };
+        let blocked = place.blocked?;
+        let waiting = place.reader.object().chunk(place.index);
+        let waiting_since =
+            waiting.map_or(blocked.since, |chunk| chunk.appended().max(place.joined));
+        if now.saturating_duration_since(waiting_since) > limits.behind_max {
+            return Some("behind");
+        }
+        let stalled = now.saturating_duration_since(blocked.since);
+        let due = stalled.as_secs().saturating_mul(limits.rate_min);
+        (stalled > limits.rate_grace && place.sent - blocked.sent < due).then_some("rate")
+    }
+
+    /// Closes; if it followed something, so that the peer cannot take what it has for the whole.
+    pub(super) fn close(self) {
+        if !self.is_parked() {
+            // Failing to set the option leaves an ordinary close, which a chunked body without its last chunk survives.
+            let _ = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    fn place(&self) -> Option<&Place> {
+        match &self.follows {
+            Follows::Object(place) => Some(place),
+            Follows::Nothing(_) => None,
+        }
+    }
+}
+
+impl Place {
+    fn push(&mut self, mut socket: &TcpStream, progress: Progress, bytes: &mut u64) -> Outcome {
         if progress.state == State::Aborted {
             return Outcome::Gone;
         }
         let mut budget = PUSH_BYTES_MAX;
         loop {
             let result = match self.only_chunk(progress) {
-                Some(chunk) => (&self.socket).write(chunk),
-                None => self.write_vectored(progress),
+                Some(chunk) => socket.write(chunk),
+                None => self.write_vectored(socket, progress),
             };
             match result {
-                Ok(0) => {
-                    return if progress.state == State::Complete {
-                        Outcome::Finished
-                    } else {
-                        Outcome::Current
-                    };
-                }
+                Ok(0) => return self.up_to_date(progress),
                 Ok(count) => {
                     *bytes += count as u64;
                     self.sent += count as u64;
                     self.advance(count);
                     if self.is_current(progress) {
-                        return if progress.state == State::Complete {
-                            Outcome::Finished
-                        } else {
-                            Outcome::Current
-                        };
+                        return self.up_to_date(progress);
                     }
                     budget = budget.saturating_sub(count);
                     if budget == 0 {
@@ -143,9 +227,10 @@ impl Viewer {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked.get_or_insert(Blocked {
+                    let sent = self.sent;
+                    self.blocked.get_or_insert_with(|| Blocked {
                         since: Instant::now(),
-                        sent: self.sent,
+                        sent,
                     });
                     return Outcome::Blocked;
                 }
@@ -155,43 +240,13 @@ impl Viewer {
         }
     }
 
-    /// Takes what the peer sent. `false` when the connection has failed.
-    pub(super) fn receive(&mut self, limits: &Limits) -> bool {
-        let mut buffer = [0; 2048];
-        while self.pipelined.len() < limits.pipelined_max {
-            match self.socket.read(&mut buffer) {
-                Ok(0) => {
-                    self.half_closed = true;
-                    return true;
-                }
-                Ok(count) => self.pipelined.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return false,
-            }
+    fn up_to_date(&self, progress: Progress) -> Outcome {
+        let complete = progress.state == State::Complete && self.is_current(progress);
+        if complete {
+            Outcome::Finished
+        } else {
+            Outcome::Current
         }
-        true
-    }
-
-    /// Why this viewer must go, if it must: too far behind, or reading too slowly.
-    pub(super) fn overdue(&self, now: Instant, limits: &Limits) -> Option<&'static str> {
-        let blocked = self.blocked?;
-        let waiting_since = self
-            .object()
-            .chunk(self.index)
-            .map_or(blocked.since, |chunk| chunk.appended().max(self.joined));
-        if now.saturating_duration_since(waiting_since) > limits.behind_max {
-            return Some("behind");
-        }
-        let stalled = now.saturating_duration_since(blocked.since);
-        let due = stalled.as_secs().saturating_mul(limits.rate_min);
-        (stalled > limits.rate_grace && self.sent - blocked.sent < due).then_some("rate")
-    }
-
-    /// Closes so that the peer cannot take what it has for the whole.
-    pub(super) fn reset(self) {
-        // Failing to set the option leaves an ordinary close, which a chunked body without its last chunk survives.
-        let _ = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
     }
 
     fn is_current(&self, progress: Progress) -> bool {
@@ -206,14 +261,14 @@ impl Viewer {
             && self.index + 1 == progress.chunks
             && progress.state == State::Open;
         let chunk = if alone {
-            self.object().chunk(self.index)?
+            self.reader.object().chunk(self.index)?
         } else {
             return None;
         };
         Some(&self.bytes_of(chunk)[self.offset..])
     }
 
-    fn write_vectored(&self, progress: Progress) -> io::Result<usize> {
+    fn write_vectored(&self, mut socket: &TcpStream, progress: Progress) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let (mut used, mut total) = (0, 0);
         if !self.head.is_empty() {
@@ -222,7 +277,7 @@ impl Viewer {
         }
         let mut index = self.index;
         while used < SLICES_MAX - 1 && index < progress.chunks && total < PUSH_BYTES_MAX {
-            let Some(chunk) = self.object().chunk(index) else {
+            let Some(chunk) = self.reader.object().chunk(index) else {
                 break;
             };
             let skip = if index == self.index { self.offset } else { 0 };
@@ -240,7 +295,7 @@ impl Viewer {
         if used == 0 {
             Ok(0)
         } else {
-            (&self.socket).write_vectored(&slices[..used])
+            socket.write_vectored(&slices[..used])
         }
     }
 

@@ -14,9 +14,10 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use tokio::sync::mpsc;
 
-use super::viewer::{Outcome, Start, Viewer};
+use super::viewer::{Outcome, Viewer};
 use super::{Joiner, Limits, Mailbox, Message, Returned, Subscription};
-use crate::growing::Growing;
+use crate::connection::{FollowStart, follow_on};
+use crate::growing::{Growing, State};
 use crate::metrics::Metrics;
 
 pub(super) struct Worker {
@@ -113,16 +114,16 @@ impl Worker {
             return;
         };
         if event.is_error() || event.is_write_closed() {
-            self.drop_viewer(key, "left");
-            return;
+            return self.drop_viewer(key, "left");
         }
-        if event.is_readable() && !viewer.receive(&self.limits) {
-            self.drop_viewer(key, "left");
-            return;
+        if event.is_readable() && !viewer.receive(event.is_read_closed(), &self.limits) {
+            return self.drop_viewer(key, "left");
         }
-        if event.is_writable() && viewer.is_blocked() {
-            viewer.unblock();
-            self.make_ready(key);
+        if event.is_writable() && viewer.unblock() {
+            return self.make_ready(key);
+        }
+        if viewer.is_parked() {
+            self.next_request(key);
         }
     }
 
@@ -138,7 +139,7 @@ impl Worker {
                 Message::Adopt(joiner) => self.adopt(*joiner),
                 Message::Grew(key) => self.begin_pass(key),
                 Message::Stop => {
-                    self.viewers.drain().for_each(Viewer::reset);
+                    self.viewers.drain().for_each(Viewer::close);
                     return false;
                 }
             }
@@ -151,30 +152,35 @@ impl Worker {
         let mut socket = mio::net::TcpStream::from_std(joiner.socket);
         let entry = self.viewers.vacant_entry();
         let key = entry.key();
-        if let Err(error) = self.poll.registry().register(
-            &mut socket,
-            Token(key),
-            Interest::READABLE | Interest::WRITABLE,
-        ) {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self
+            .poll
+            .registry()
+            .register(&mut socket, Token(key), interest)
+        {
             tracing::warn!(%error, "a viewer's socket cannot be watched");
             self.mailbox.viewers.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        let start = Start {
-            head: joiner.head,
-            index: joiner.index,
-            framing: joiner.framing,
-            pipelined: joiner.pipelined,
-            now: Instant::now(),
-        };
-        let viewer = entry.insert(Viewer::new(socket, joiner.reader, joiner.ticket, start));
-        let object = Arc::clone(viewer.reader.object());
+        entry.insert(Viewer::new(
+            socket,
+            joiner.ticket,
+            joiner.pipelined,
+            Instant::now(),
+        ));
+        self.join(key, joiner.start);
+    }
+
+    /// A viewer begins to follow an object.
+    fn join(&mut self, key: usize, start: FollowStart) {
+        let object = Arc::clone(start.follow.reader.object());
         let address = Arc::as_ptr(&object).addr();
         let group = match self.by_object.get(&address) {
             Some(&group) => group,
             None => self.add_group(address, object),
         };
         let viewer = &mut self.viewers[key];
+        viewer.start(start, Instant::now());
         viewer.group = group;
         viewer.slot = self.groups[group].viewers.len();
         self.groups[group].viewers.push(key);
@@ -302,15 +308,39 @@ impl Worker {
         let Some(viewer) = self.viewers.get_mut(key) else {
             return;
         };
-        let progress = viewer.object().progress();
+        let Some(progress) = viewer.object().map(|object| object.progress()) else {
+            return;
+        };
         match viewer.push(progress, &mut self.bytes) {
             Outcome::Current | Outcome::Blocked => {}
             Outcome::More => self.make_ready(key),
-            Outcome::Finished => self.give_back(key),
-            Outcome::Gone if progress.state == crate::growing::State::Aborted => {
-                self.drop_viewer(key, "aborted");
-            }
+            Outcome::Finished => self.finish(key),
+            Outcome::Gone if progress.state == State::Aborted => self.drop_viewer(key, "aborted"),
             Outcome::Gone => self.drop_viewer(key, "left"),
+        }
+    }
+
+    /// A viewer has all of its object: the connection waits here for the next one.
+    fn finish(&mut self, key: usize) {
+        self.leave(key);
+        if self.viewers[key].park(Instant::now()) {
+            self.next_request(key);
+        } else {
+            self.remove(key);
+        }
+    }
+
+    /// Looks at what a viewer sent after its last answer: most ask for the next segment, and need no task for that.
+    fn next_request(&mut self, key: usize) {
+        let Some(viewer) = self.viewers.get_mut(key) else {
+            return;
+        };
+        if viewer.pipelined.is_empty() {
+            return;
+        }
+        match follow_on(&mut viewer.ticket, &mut viewer.pipelined) {
+            Some(start) => self.join(key, start),
+            None => self.give_back(key),
         }
     }
 
@@ -318,7 +348,7 @@ impl Worker {
         let Some(mut viewer) = self.remove(key) else {
             return;
         };
-        if !viewer.can_continue() || self.poll.registry().deregister(&mut viewer.socket).is_err() {
+        if self.poll.registry().deregister(&mut viewer.socket).is_err() {
             return;
         }
         let returned = Returned {
@@ -331,29 +361,39 @@ impl Worker {
     }
 
     fn drop_viewer(&mut self, key: usize, reason: &'static str) {
+        self.leave(key);
         if let Some(viewer) = self.remove(key) {
-            self.metrics.cut(reason);
-            viewer.reset();
+            if !viewer.is_parked() {
+                self.metrics.cut(reason);
+            }
+            viewer.close();
         }
     }
 
-    /// Takes a viewer out of its group and off the books.
     fn remove(&mut self, key: usize) -> Option<Viewer> {
         let viewer = self.viewers.try_remove(key)?;
         self.mailbox.viewers.fetch_sub(1, Ordering::Relaxed);
+        Some(viewer)
+    }
+
+    /// Takes a viewer out of its group, if it is in one.
+    fn leave(&mut self, key: usize) {
+        let Some(viewer) = self.viewers.get(key).filter(|viewer| !viewer.is_parked()) else {
+            return;
+        };
+        let (key, slot) = (viewer.group, viewer.slot);
         self.metrics.viewers.decrement(1);
-        let group = &mut self.groups[viewer.group];
-        group.viewers.swap_remove(viewer.slot);
-        if let Some(&moved) = group.viewers.get(viewer.slot) {
-            self.viewers[moved].slot = viewer.slot;
+        let group = &mut self.groups[key];
+        group.viewers.swap_remove(slot);
+        if let Some(&moved) = group.viewers.get(slot) {
+            self.viewers[moved].slot = slot;
         }
         if group.active {
             // The viewer moved into the gap may have been ahead of the cursor: look at all again, most are up to date.
             group.remaining = group.viewers.len();
         } else if group.viewers.is_empty() {
-            self.remove_group(viewer.group);
+            self.remove_group(key);
         }
-        Some(viewer)
     }
 
     fn remove_group(&mut self, key: usize) {
