@@ -1,7 +1,7 @@
 //! How much processor time a viewer of a growing object costs, beside a bare loop of `send()` in the same run.
 //!
 //! In → Out: `cargo run --release -p delivery --example fanout -- [viewers] [seconds] [chunk bytes] [interval ms] [broadcasts]
-//! [chunks a segment]` → CPU per chunk and viewer for the floor and for the server, their quotient, latency, memory a viewer.
+//! [chunks a segment] [shards]` → CPU per chunk and viewer for the floor and for the server, their quotient, latency, memory a viewer.
 //! The readers run in a process of their own, so that the figures are of the sending side alone.
 //! Spec: design "Numbers to reach" (fan-out, the origin's share).
 
@@ -35,6 +35,7 @@ struct Options {
     interval: Duration,
     broadcasts: usize,
     segment: u64,
+    shards: usize,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -54,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         interval: Duration::from_millis(number(3, 33)?),
         broadcasts: usize::try_from(number(4, 1)?)?,
         segment: number(5, 60)?,
+        shards: usize::try_from(number(6, 1)?)?,
     };
     println!(
         "{} viewers, {} s, chunks of {} bytes each {:?}, {} broadcasts, {} chunks a segment",
@@ -163,10 +165,14 @@ async fn server(options: &Options) -> anyhow::Result<Run> {
     let address = listener.local_addr()?;
     let shutdown = CancellationToken::new();
     let source = Arc::new(Broadcasts(broadcasts));
+    let config = HttpConfig {
+        shards: Some(options.shards),
+        ..HttpConfig::default()
+    };
     let app = axum::Router::new();
     let handle = spawn_http(
         listener,
-        HttpConfig::default(),
+        config,
         Arc::clone(&source) as _,
         app,
         None,

@@ -10,6 +10,7 @@ mod connection;
 mod growing;
 mod guard;
 mod head;
+mod interaction;
 mod live;
 mod metrics;
 mod pace;
@@ -23,6 +24,7 @@ mod socket;
 mod track;
 
 pub use growing::{Chunk, Growing, Progress, State};
+pub use interaction::InteractionWriter;
 pub use live::{Live, LiveConfig, LiveWriter, RenditionView, Source};
 pub use route::{Directives, Route, Target};
 pub use server::{HttpConfig, spawn_http};

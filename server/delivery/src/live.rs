@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use hls::{Output, Snapshot, Start, Window, WindowConfig};
 use media::{BroadcastId, Epoch, RenditionName};
 use tokio::sync::watch;
 
+use crate::interaction::InteractionWriter;
 use crate::playlist::Rendered;
 use crate::track::{TrackView, TrackWriter};
 
@@ -55,6 +57,8 @@ pub struct RenditionView {
     objects: TrackView,
     inits: BTreeMap<Epoch, Bytes>,
     rendered: Rendered,
+    /// When the last segment ended, and how many read it.
+    before: Option<(Instant, usize)>,
 }
 
 impl RenditionView {
@@ -71,6 +75,15 @@ impl RenditionView {
     /// The init section of an epoch.
     pub fn init(&self, epoch: Epoch) -> Option<&Bytes> {
         self.inits.get(&epoch)
+    }
+
+    /// Who reads now. Just after a segment has begun, not fewer than read the one before: most are on their way from it.
+    fn readers(&self) -> usize {
+        let before = match self.before {
+            Some((ended, readers)) if ended.elapsed() < CROSSING => readers,
+            _ => 0,
+        };
+        self.objects.readers().max(before)
     }
 
     pub(crate) fn rendered(&self) -> &Rendered {
@@ -124,9 +137,13 @@ impl Live {
         let readers: usize = self
             .renditions()
             .iter()
-            .map(|(_, view)| view.objects.readers())
+            .map(|(_, view)| view.readers())
             .sum();
         readers + self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_interaction(&self, view: TrackView) {
+        self.interaction.store(Arc::new(view));
     }
 
     pub(crate) fn reports(&self, except: RenditionName) -> Vec<Report> {
@@ -168,6 +185,7 @@ pub struct LiveWriter {
     live: Arc<Live>,
     config: LiveConfig,
     renditions: BTreeMap<RenditionName, RenditionWriter>,
+    has_interaction: bool,
 }
 
 #[derive(Debug)]
@@ -176,6 +194,7 @@ struct RenditionWriter {
     track: TrackWriter,
     inits: BTreeMap<Epoch, Bytes>,
     version: u64,
+    before: Option<(Instant, usize)>,
 }
 
 impl LiveWriter {
@@ -187,6 +206,7 @@ impl LiveWriter {
                 live: Arc::clone(&live),
                 config,
                 renditions: BTreeMap::new(),
+                has_interaction: false,
             },
             live,
         )
@@ -203,11 +223,18 @@ impl LiveWriter {
                 track: TrackWriter::default(),
                 inits: BTreeMap::new(),
                 version: 0,
+                before: None,
             });
         writer.apply(output);
         if !matches!(output, Output::Chunk { .. }) {
             writer.publish(self.live.slot(rendition));
         }
+    }
+
+    /// The writer of the interaction track, for the room's task; `None` if it has been given away.
+    pub fn interaction(&mut self) -> Option<InteractionWriter> {
+        let given = std::mem::replace(&mut self.has_interaction, true);
+        (!given).then(|| InteractionWriter::new(Arc::clone(&self.live)))
     }
 
     /// Removes a rendition that will not be made any more: what is open of it is aborted, its playlist is gone.
@@ -261,7 +288,10 @@ impl RenditionWriter {
                 self.track.announce_epoch(*epoch);
             }
             Output::SegmentStart { id, .. } => self.track.begin(*id),
-            Output::SegmentEnd { .. } => self.track.end(),
+            Output::SegmentEnd { .. } => {
+                self.before = Some((Instant::now(), self.track.readers()));
+                self.track.end();
+            }
             Output::Interrupted { next, .. } => {
                 self.track.end();
                 self.track.announce(*next);
@@ -288,7 +318,11 @@ impl RenditionWriter {
             objects: self.track.view(),
             inits: self.inits.clone(),
             rendered: Rendered::default(),
+            before: self.before,
         })));
         slot.version.send_replace(self.version);
     }
 }
+
+/// How long viewers may take from the end of a segment to their request for the next.
+const CROSSING: Duration = Duration::from_secs(1);

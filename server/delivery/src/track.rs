@@ -74,13 +74,15 @@ impl TrackView {
             .find(|entry| entry.media.progress().state == State::Open)
     }
 
-    /// Viewers on segments that have begun. One who also waits for the next segment counts once.
+    /// Viewers of the segment that grows, or of the one awaited where none does. Who also waits for the next counts once.
     pub fn readers(&self) -> usize {
-        self.entries
-            .iter()
-            .filter(|entry| entry.media.progress().state != State::Held)
-            .map(|entry| entry.media.readers() + entry.ts.readers())
-            .sum()
+        let held = || {
+            self.entries
+                .iter()
+                .find(|entry| entry.media.progress().state == State::Held)
+        };
+        let entry = self.current().or_else(held);
+        entry.map_or(0, |entry| entry.media.readers() + entry.ts.readers())
     }
 }
 
@@ -173,6 +175,11 @@ impl TrackWriter {
             entry.media.abort();
             entry.ts.abort();
         }
+    }
+
+    /// Viewers of the segment that grows.
+    pub(crate) fn readers(&self) -> usize {
+        self.view.readers()
     }
 
     /// The name of the oldest segment that is kept.

@@ -255,6 +255,64 @@ async fn the_end_of_a_broadcast_ends_the_open_segment_and_tears_what_was_held() 
 }
 
 #[tokio::test]
+async fn the_interaction_track_grows_like_media() {
+    let mut stage = Stage::new().await;
+    let mut lines = stage.writer.as_mut().unwrap().interaction().unwrap();
+    assert!(
+        stage.writer.as_mut().unwrap().interaction().is_none(),
+        "there is one writer"
+    );
+    lines.announce(id(1, 0));
+    let (mut viewer, mut ahead) = (stage.connect().await, stage.connect().await);
+    let head = viewer.get("/live/show/ix/1.0.jsonl").await;
+    assert_eq!(
+        (head.status, head.header("content-type")),
+        (200, Some("application/x-ndjson"))
+    );
+    assert_eq!(
+        head.header("cache-control"),
+        Some("public, max-age=31536000, immutable")
+    );
+    assert_eq!(ahead.get("/live/show/ix/1.1.jsonl").await.status, 200);
+    lines.begin(id(1, 0));
+    lines.append(id(1, 0), b"{}\n");
+    assert_eq!(viewer.chunk().await, Ok(Some("{}\n".to_owned())));
+    lines.begin(id(1, 1));
+    assert_eq!(viewer.chunk().await, Ok(None));
+    lines.append(id(1, 1), b"[]\n");
+    assert_eq!(ahead.chunk().await, Ok(Some("[]\n".to_owned())));
+    drop(lines);
+    assert_eq!(ahead.chunk().await, Err(End::Torn));
+    let head = viewer.get("/live/show/ix/1.0.jsonl").await;
+    assert_eq!(viewer.text(&head).await, "{}\n");
+}
+
+#[tokio::test]
+async fn viewers_on_their_way_to_the_next_segment_are_still_counted() {
+    let mut stage = Stage::on_air().await;
+    let mut viewers = Vec::new();
+    for _ in 0..3 {
+        let mut viewer = stage.connect().await;
+        viewer.get(CURRENT).await;
+        viewers.push(viewer);
+    }
+    let live = std::sync::Arc::clone(&stage.live);
+    until("three viewers", || live.viewers() == 3).await;
+    stage.chunk(1, 0, "x");
+    stage.end(1, 0);
+    stage.begin(1, 1);
+    for viewer in &mut viewers {
+        viewer.chunked().await;
+    }
+    assert_eq!(live.viewers(), 3);
+    let _gone = viewers.pop();
+    for viewer in &mut viewers {
+        viewer.get("/live/show/source/1.1.m4s").await;
+    }
+    until("two viewers", || live.viewers() == 2).await;
+}
+
+#[tokio::test]
 async fn a_complete_segment_has_a_length_and_the_same_bytes() {
     let mut stage = Stage::on_air().await;
     for index in 0..100 {
