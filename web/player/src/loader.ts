@@ -91,7 +91,7 @@ export class Loader {
           await this.follow(point);
           this.resyncs += 1;
           // The server answers and lists the broadcast, and still nothing comes.
-          if (this.env.nowMs() - this.lastChunkMs >= LOADER_TIMES.awayMs) this.setState('away');
+          if (this.silent) this.setState('away');
         }
       } catch (error) {
         this.report(asPlayerError(error, 'network'));
@@ -168,7 +168,8 @@ export class Loader {
         this.variant = null;
         this.setState('offline');
       } else {
-        this.setState('unreachable');
+        // One lost connection is no news for the viewer.
+        if (this.silent) this.setState('unreachable');
         this.report(known);
       }
       return null;
@@ -290,6 +291,11 @@ export class Loader {
       this.setState('live');
     }
     return mediaS;
+  }
+
+  /** Nothing has come for so long that the viewer should hear why. */
+  private get silent(): boolean {
+    return this.env.nowMs() - this.lastChunkMs >= LOADER_TIMES.awayMs;
   }
 
   private quietMs(request: SegmentRequest): number {

@@ -103,7 +103,8 @@ function percentiles(values: number[]): Record<string, number> {
 
 const browser = await playwright.chromium.launch({ executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: ARGS, headless: true });
 try {
-  const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+  const [width, height] = (process.env['VIEWPORT'] ?? '1280x800').split('x').map(Number);
+  const page = await browser.newPage({ viewport: { width, height } });
   page.on('console', (message: { type(): string; text(): string }) => {
     if (message.type() === 'error' || process.env['VERBOSE']) console.error('page:', message.text());
   });

@@ -224,6 +224,21 @@ test('a server that cannot be reached is said, and tried again', async () => {
   assert.equal(output.chunks.at(-1), '1.13@540000');
 });
 
+test('one lost connection is repaired without alarming the viewer', async () => {
+  const { server, output, clock } = await begin();
+  send(server, '1.10', 0);
+  await clock.advance(10);
+  server.unreachable = true;
+  server.body('1.10').abort();
+  await clock.advance(300);
+  server.unreachable = false;
+  await clock.advance(700);
+  send(server, '1.10', 0);
+  send(server, '1.10', 1);
+  await clock.advance(10);
+  assert.deepEqual(output.states, ['connecting', 'live', 'connecting', 'live']);
+});
+
 test('the end of a broadcast is said, and a new beginning is found', async () => {
   const { server, output, clock } = await begin();
   send(server, '1.10', 0);

@@ -22,7 +22,6 @@ function start(): void {
   const { id, element } = page;
   heading.textContent = id;
   document.title = `${id} · Nearcast`;
-  startAmbient(element.video);
 
   let lookup: Lookup = { kind: 'no-answer' };
   const show = (): void => {
@@ -39,7 +38,8 @@ function start(): void {
     const started = began === null ? null : began === 'just now' ? 'started just now' : `live for ${began}`;
     facts.textContent = [state === 'live' ? watching(viewers) : null, started].filter(Boolean).join(' · ');
   };
-  element.addEventListener('firstframe', () => document.body.classList.add('shown'));
+  // Nothing may compete with the first picture.
+  element.addEventListener('firstframe', () => startAmbient(element.video), { once: true });
   const askAgain = repeat(async () => {
     // The first picture comes before any words about it.
     if (element.stats()?.join.firstFrameMs === null) await new Promise((resolve) => setTimeout(resolve, 300));
