@@ -1,94 +1,26 @@
 //! The packager and its window as a state machine: any sequence of sessions, tracks, units and jumps gives a valid broadcast.
 //!
-//! In → Out: three bytes an operation → outputs; after each step the numbers, durations and playlists keep their promises.
-//! Covers: core/hls/src/packager.rs, core/hls/src/window.rs, core/hls/src/playlist/media.rs, core/hls/src/reload.rs
+//! In → Out: three bytes an operation → outputs; after each step the audit of core/hls judges outputs and playlists.
+//! A follower gets the same events and the boundaries.
+//! Covers: core/hls/src/packager.rs, core/hls/src/window.rs, core/hls/src/playlist/media.rs, core/hls/src/playlist/parse.rs
 //! Spec: RFC 8216bis; design "Segments", "Playlists"; issue invariant I3 and case PKG-10.
 #![no_main]
 
 use bytes::Bytes;
-use hls::playlist::media::{Announce, Form, MediaRequest, Skip, render};
-use hls::{Output, Packager, PackagerConfig, Start, Window, WindowConfig};
+use hls::{Boundaries, Output, Packager, PackagerConfig, Selection, Start, Window, WindowConfig};
 use libfuzzer_sys::fuzz_target;
 use media::{
-    AccessUnit, AudioCodec, AudioConfig, DiscontinuityReason, Duration, EndReason, Event, Rotation, SegmentId, Timestamp, Track,
+    AccessUnit, AudioCodec, AudioConfig, DiscontinuityReason, Duration, EndReason, Event, Rotation, Timestamp, Track,
     TrackConfig, TrackId, UnixTime, VideoCodec, VideoConfig,
 };
 
+#[path = "../../core/hls/tests/it/audit.rs"]
+#[allow(dead_code, reason = "the tests of core/hls use all of it")]
+mod audit;
+
+use audit::{Audit, Numbers};
+
 const START: u64 = 1_700_000_000_000;
-
-/// What a viewer relies on, from output to output.
-#[derive(Default)]
-struct Checker {
-    open: Option<SegmentId>,
-    last: Option<SegmentId>,
-    date: Option<u64>,
-    parts: u32,
-    chunks: u32,
-    part_target: u64,
-    first_msn: u64,
-    discontinuities: u64,
-}
-
-impl Checker {
-    fn check(&mut self, output: &Output) {
-        match output {
-            Output::SegmentStart { id, program_date_time, part_target, .. } => {
-                assert!(self.open.is_none(), "a segment begins inside another");
-                if let Some(last) = self.last {
-                    assert!(id.msn > last.msn && id.epoch >= last.epoch, "{last:?} is followed by {id:?}");
-                }
-                let date = program_date_time.as_millis();
-                assert!(self.date.is_none_or(|before| date >= before), "the date went back");
-                (self.open, self.last, self.date) = (Some(*id), Some(*id), Some(date));
-                (self.parts, self.chunks, self.part_target) = (0, 0, part_target.as_nanos());
-            }
-            Output::Chunk { segment, bytes, ts, .. } => {
-                assert_eq!(self.open, Some(*segment));
-                check_boxes(bytes);
-                assert!(ts.as_ref().is_none_or(|ts| ts.len() % 188 == 0));
-                self.chunks += 1;
-            }
-            Output::Part { segment, part, chunks, duration, .. } => {
-                assert_eq!((self.open, self.parts), (Some(*segment), *part));
-                assert!(chunks.start < chunks.end && chunks.end <= self.chunks);
-                assert!(duration.as_nanos() <= self.part_target, "a part longer than the part target");
-                self.parts += 1;
-            }
-            Output::SegmentEnd { id, .. } => {
-                assert_eq!(self.open.take(), Some(*id));
-                assert!(self.chunks > 0, "a segment without a chunk");
-            }
-            Output::Init { bytes, .. } => check_boxes(bytes),
-            Output::Interrupted { .. } => assert!(self.open.is_none()),
-            Output::Finished => assert!(self.open.is_none()),
-        }
-    }
-
-    fn check_window(&mut self, window: &mut Window) {
-        let snapshot = window.snapshot();
-        let first = snapshot.first_msn().0;
-        assert!(first >= self.first_msn, "the media sequence number went back");
-        assert!(snapshot.discontinuity_sequence >= self.discontinuities);
-        (self.first_msn, self.discontinuities) = (first, snapshot.discontinuity_sequence);
-        for form in [Form::Fmp4, Form::Ts] {
-            let text = render(&snapshot, &MediaRequest { form, announce: Announce::Prefetch, skip: Skip::No, reports: &[] });
-            assert!(text.starts_with("#EXTM3U\n") && text.ends_with('\n'));
-            for duration in text.lines().filter_map(|line| line.strip_prefix("#EXTINF:")) {
-                let seconds: f64 = duration.split(',').next().unwrap_or("").parse().expect("a number");
-                assert!(seconds.round() <= snapshot.target_duration.as_secs_f64(), "{seconds} s in {text}");
-            }
-        }
-    }
-}
-
-fn check_boxes(mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let (size, _) = bytes.split_first_chunk::<4>().expect("a box size");
-        let size = u32::from_be_bytes(*size) as usize;
-        assert!(size >= 8 && size <= bytes.len(), "a box of {size} bytes in {}", bytes.len());
-        bytes = &bytes[size..];
-    }
-}
 
 fn video(variant: u8) -> Track {
     let sps: &[u8] = &[0x67, 0x64, 0x00, 0x1f, 0xac, 0xb2, 0x01, 0x40 ^ variant];
@@ -153,6 +85,11 @@ impl Session {
                 let dts = self.times[0];
                 self.unit(TrackId::VIDEO, dts, dts + i64::from(b % 4) * 33_000_000, operation % 16 == 4, usize::from(b) + 5)
             }
+            // Time that goes back without notice.
+            10 => {
+                self.times[usize::from(b % 2)] -= nanos * 20;
+                self.unit(TrackId(u32::from(b % 3)), self.times[0], self.times[1], a % 2 == 0, usize::from(b) + 5)
+            }
             _ => {
                 self.times[1] += 21_333_333;
                 let dts = self.times[1];
@@ -180,24 +117,53 @@ impl Session {
     }
 }
 
-fuzz_target!(|input: &[u8]| {
-    let mut packager = Packager::new(PackagerConfig::default(), Start::default());
-    let mut window = Window::new(WindowConfig::default(), Start::default());
-    let mut session = Session { times: [0, 0], wall: 0 };
-    let mut checker = Checker::default();
-    let mut step = |packager: &mut Packager| {
-        while let Some(output) = packager.poll_output() {
-            checker.check(&output);
-            window.apply(&output);
+/// A packager, its window and its judge.
+struct Rendition {
+    packager: Packager,
+    window: Window,
+    audit: Audit,
+}
+
+impl Rendition {
+    fn new(config: PackagerConfig, numbers: Numbers) -> Self {
+        let window = WindowConfig { length: Duration::from_secs(6), segments_max: 6, ..WindowConfig::default() };
+        Self {
+            packager: Packager::new(config, Start::default()),
+            window: Window::new(window, Start::default()),
+            audit: Audit::new(numbers),
         }
-        checker.check_window(&mut window);
-    };
+    }
+
+    fn drain(&mut self, mut seen: impl FnMut(&Output)) {
+        while let Some(output) = self.packager.poll_output() {
+            self.audit.output(&output);
+            self.window.apply(&output);
+            seen(&output);
+        }
+        self.audit.snapshot(&self.window.snapshot());
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    let mut source = Rendition::new(PackagerConfig::default(), Numbers::Contiguous);
+    let follow =
+        PackagerConfig { selection: Selection::AudioOnly, boundaries: Boundaries::Follow, ..PackagerConfig::default() };
+    let mut follower = Rendition::new(follow, Numbers::Growing);
+    let mut session = Session { times: [0, 0], wall: 0 };
     for operation in input.chunks_exact(3).take(400) {
         let event = session.event(operation[0], operation[1], operation[2]);
-        packager.handle_event(&event, UnixTime::from_millis(START + session.wall));
-        step(&mut packager);
+        let now = UnixTime::from_millis(START + session.wall);
+        source.packager.handle_event(&event, now);
+        source.drain(|output| {
+            if let Output::SegmentStart { cut, .. } = output {
+                follower.packager.cut_at(*cut);
+            }
+        });
+        follower.packager.handle_event(&event, now);
+        follower.drain(|_| ());
     }
-    packager.finish();
-    step(&mut packager);
-    assert!(checker.open.is_none());
+    for rendition in [&mut source, &mut follower] {
+        rendition.packager.finish();
+        rendition.drain(|_| ());
+    }
 });

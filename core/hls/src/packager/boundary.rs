@@ -25,6 +25,8 @@ pub(super) struct Open {
     /// How far anything in it reaches in session presentation time.
     end_shown: Timestamp,
     date: UnixTime,
+    /// Whether its epoch has a picture track.
+    has_picture: bool,
     chunks: u32,
     /// Bytes of access units in it so far.
     pub(super) payload: usize,
@@ -216,6 +218,7 @@ impl Packager {
             end,
             end_shown: start,
             date: cut.program_date_time,
+            has_picture: picture,
             chunks: 0,
             payload: 0,
             parts: PartBuilder::new(plan),
@@ -286,7 +289,7 @@ impl Packager {
         };
         let shift = self.timeline.shift();
         let context = Context {
-            has_picture: session.has_picture(),
+            has_picture: open.has_picture,
             video: session.video.as_mut(),
             audio: session.audio.as_mut(),
             shift,

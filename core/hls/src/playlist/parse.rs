@@ -233,16 +233,27 @@ impl MediaReader {
     }
 }
 
-/// The value of an attribute, without its quotes.
-fn attribute<'a>(list: &'a str, wanted: &str) -> Option<&'a str> {
+/// A value in an attribute list.
+#[derive(Clone, Copy)]
+enum Value<'a> {
+    /// Without its quotes.
+    Quoted(&'a str),
+    Plain(&'a str),
+}
+
+/// Finds an attribute; `None` also if the list is malformed before it.
+fn find<'a>(list: &'a str, wanted: &str) -> Option<Value<'a>> {
     let mut rest = list;
     while let Some((name, tail)) = rest.split_once('=') {
-        let (value, tail) = match tail.strip_prefix('"') {
-            Some(tail) => {
-                let (value, tail) = tail.split_once('"')?;
-                (value, tail.strip_prefix(',').unwrap_or(tail))
+        let (value, tail) = if let Some(tail) = tail.strip_prefix('"') {
+            let (value, tail) = tail.split_once('"')?;
+            (Value::Quoted(value), tail.strip_prefix(',').unwrap_or(tail))
+        } else {
+            let (value, tail) = tail.split_once(',').unwrap_or((tail, ""));
+            if value.contains('"') {
+                return None;
             }
-            None => tail.split_once(',').unwrap_or((tail, "")),
+            (Value::Plain(value), tail)
         };
         if name.trim() == wanted {
             return Some(value);
@@ -252,10 +263,20 @@ fn attribute<'a>(list: &'a str, wanted: &str) -> Option<&'a str> {
     None
 }
 
+/// The value of a number or a word.
+fn attribute<'a>(list: &'a str, wanted: &str) -> Option<&'a str> {
+    match find(list, wanted)? {
+        Value::Plain(value) => Some(value),
+        Value::Quoted(_) => None,
+    }
+}
+
+/// The value of a quoted string that is not empty.
 fn quoted(list: &str, wanted: &str) -> Option<String> {
-    attribute(list, wanted)
-        .filter(|value| !value.is_empty())
-        .map(str::to_owned)
+    match find(list, wanted)? {
+        Value::Quoted(value) if !value.is_empty() => Some(value.to_owned()),
+        _ => None,
+    }
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
