@@ -38,7 +38,7 @@ async function probe(url) {
 async function flashesAndBeeps(url, name) {
   const [video, audio] = [join(folder, `${name}.v`), join(folder, `${name}.a`)];
   await run('ffmpeg', [
-    '-hide_banner', '-nostdin', '-loglevel', 'error', '-copyts', '-i', url, '-t', '7', '-filter_complex',
+    '-hide_banner', '-nostdin', '-loglevel', 'error', '-t', '7', '-i', url, '-filter_complex',
     `[0:v]crop=iw/8:ih/8:iw*13/16:ih*13/16,signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=${video}[v];`
     + `[0:a]asetnsamples=n=240,astats=metadata=1:reset=1,ametadata=print:key=lavfi.astats.Overall.RMS_level:file=${audio}[a]`,
     '-map', '[v]', '-f', 'null', '-', '-map', '[a]', '-f', 'null', '-',
@@ -65,7 +65,8 @@ const playlists = [['multivariant', 'index.m3u8'], ['plain', 'source/index.m3u8?
 for (const [name, path] of playlists) {
   test(`ffprobe reads the ${name} playlist: one H.264 and one AAC track`, async () => {
     const { streams } = await probe(server.url(`/live/av/${path}`));
-    const codecs = streams.map((stream) => stream.codec_name).filter((codec) => ['h264', 'aac'].includes(codec)).sort();
+    // The multivariant playlists have the sound twice: with the picture, and as a rendition of its own.
+    const codecs = [...new Set(streams.map((stream) => stream.codec_name))].filter((codec) => ['h264', 'aac'].includes(codec)).sort();
     assert.deepEqual(codecs, ['aac', 'h264']);
     const video = streams.find((stream) => stream.codec_name === 'h264');
     assert.deepEqual([video.width, video.height], [640, 360]);
