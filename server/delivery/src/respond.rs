@@ -410,8 +410,11 @@ fn finite(
 fn growing(object: &Arc<Growing>, request: &Parts, content_type: HeaderValue) -> Response<Payload> {
     let now = object.len();
     let (from, last) = match requested(request) {
-        // A suffix counts from an end that does not exist: the range is ignored, as a server may.
-        None | Some(ByteRange::Last(_)) => return follow(StatusCode::OK, object, content_type, 0),
+        // A suffix counts from an end that does not exist; `0-` is what ffmpeg asks of every address, and means all of it,
+        // not what there is by chance, if anything: both are ignored, as a server may.
+        None | Some(ByteRange::Last(_) | ByteRange::From(0)) => {
+            return follow(StatusCode::OK, object, content_type, 0);
+        }
         Some(ByteRange::From(from)) => (from, None),
         Some(ByteRange::Between(from, last)) => (from, Some(last)),
     };

@@ -117,3 +117,18 @@ async fn a_suffix_of_a_growing_segment_has_no_meaning_and_gets_all_of_it() {
     stage.end(1, 0);
     assert_eq!(viewer.chunked().await, (b"abc".to_vec(), End::Clean));
 }
+
+#[tokio::test]
+async fn everything_from_byte_zero_is_all_of_a_growing_segment_also_before_it_begins() {
+    let mut stage = Stage::on_air().await;
+    stage.chunk(1, 0, "abc");
+    let (mut current, mut next) = (stage.connect().await, stage.connect().await);
+    assert_eq!(range(&mut current, "bytes=0-").await.status, 200);
+    let asked = "/live/show/source/1.1.m4s";
+    assert_eq!(
+        next.ask("GET", asked, "Range: bytes=0-\r\n").await.status,
+        200
+    );
+    stage.end(1, 0);
+    assert_eq!(current.chunked().await, (b"abc".to_vec(), End::Clean));
+}
