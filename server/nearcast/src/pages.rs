@@ -27,7 +27,7 @@ static PAGES: &[Page] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
 /// Scripts, styles and connections from this origin only; `blob:` is how Media Source Extensions name a stream.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
-                      connect-src 'self'; font-src 'self'; worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; \
+                      connect-src 'self'; font-src 'self'; worker-src 'self' blob:; base-uri 'none'; \
                       form-action 'none'";
 /// What an asset's life in caches is: its name changes with its content.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -219,7 +219,6 @@ fn content_type(name: &str) -> &'static str {
         "png" => "image/png",
         "svg" => "image/svg+xml",
         "txt" => "text/plain; charset=utf-8",
-        "webmanifest" => "application/manifest+json",
         "woff2" => "font/woff2",
         _ => "application/octet-stream",
     }

@@ -16,8 +16,10 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::pipeline::Pipeline;
-use crate::registry::{COMMANDS_QUEUED_MAX, Settings};
+use crate::position::Position;
+use crate::registry::COMMANDS_QUEUED_MAX;
 use crate::session::{Session, Start};
+use crate::settings::Settings;
 use crate::status::{Board, PublisherStatus, Standing, State};
 
 /// What the registry tells a broadcast.
@@ -64,7 +66,7 @@ pub(crate) fn begin(
         state: State::Idle,
         since: clock.now(),
         publisher: None,
-        position: start,
+        position: Position::new(start),
     };
     let board: Board = Arc::new(ArcSwap::from_pointee(standing.clone()));
     let broadcast = Broadcast {
@@ -150,7 +152,7 @@ impl Broadcast {
             old.stop(EndReason::Replaced);
             self.feed(&Event::End(EndReason::Replaced));
         }
-        tracing::info!(broadcast = %self.id, session = %session.id, epoch = %self.standing.position.epoch, "publisher on air");
+        tracing::info!(broadcast = %self.id, session = %session.id, epoch = %self.standing.position.numbers().epoch, "publisher on air");
         self.standing.title = session.title.as_str().into();
         self.standing.publisher = Some(PublisherStatus {
             protocol: session.protocol,
@@ -222,7 +224,7 @@ impl Broadcast {
     /// Tells readers where the broadcast stands, if that has changed.
     fn publish(&mut self) {
         let position = self.pipeline.position();
-        let began = position.msn > self.standing.position.msn;
+        let began = position.msn() > self.standing.position.msn();
         let state = match (&self.session, self.standing.state) {
             (Some(_), _) if began => State::Live,
             (Some(_), state) => state,
@@ -243,7 +245,7 @@ impl Broadcast {
 
 /// What is left of a broadcast that is over: its place in the registry, for as long as its playlists are to be readable.
 struct Ended {
-    position: Start,
+    position: Position,
     settings: watch::Receiver<Settings>,
     inbox: mpsc::Receiver<Command>,
 }
@@ -260,17 +262,9 @@ impl Ended {
             }
         };
         Exit {
-            position: successor(self.position),
+            position: self.position.successor(),
             late,
         }
-    }
-}
-
-/// Where the numbers of the next broadcast of the same name begin.
-pub(crate) fn successor(position: Start) -> Start {
-    Start {
-        epoch: position.epoch.next(),
-        ..position
     }
 }
 

@@ -6,12 +6,14 @@
 mod broadcast;
 mod clock;
 mod pipeline;
+mod position;
 mod registry;
 mod session;
+mod settings;
 mod source;
 mod status;
 
-pub use pipeline::PipelineConfig;
-pub use registry::{AdmitError, Registry, Settings};
+pub use registry::{AdmitError, Registry};
 pub use session::{Programme, Start};
+pub use settings::{PipelineConfig, Settings};
 pub use status::{Note, PublisherStatus, RenditionStatus, State, Status};

@@ -10,57 +10,36 @@
 
 use std::sync::Arc;
 
-use delivery::{Live, LiveConfig, LiveWriter};
-use hls::{Boundaries, Output, Packager, PackagerConfig, Selection, WindowConfig};
+use delivery::{Live, LiveWriter};
+use hls::{Output, Packager};
 use media::{BroadcastId, Event, RenditionName, UnixTime};
 
+use crate::position::Position;
 use crate::session::Start;
-
-/// How a broadcast is packaged and kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PipelineConfig {
-    /// How `source` is cut; `audio` follows it.
-    pub packager: PackagerConfig,
-    /// How much is kept for viewers.
-    pub window: WindowConfig,
-}
+use crate::settings::PipelineConfig;
 
 /// The stages between a publisher's events and the objects that viewers read.
 pub(crate) struct Pipeline {
     source: Packager,
     audio: Packager,
     writer: LiveWriter,
-    position: Start,
+    position: Position,
 }
 
 impl Pipeline {
     /// A pipeline whose first segment is `start`, and what viewers read of it.
     pub(crate) fn new(id: BroadcastId, config: PipelineConfig, start: Start) -> (Self, Arc<Live>) {
-        let (writer, live) = LiveWriter::new(
-            id,
-            LiveConfig {
-                window: config.window,
-                start,
-            },
-        );
-        let audio = PackagerConfig {
-            selection: Selection::AudioOnly,
-            boundaries: Boundaries::Follow,
-            ..config.packager.clone()
+        let (writer, live) = LiveWriter::new(id, config.live(start));
+        let audio = Packager::new(config.audio(), start);
+        let source = Packager::new(config.packager, start);
+        let position = Position::new(start);
+        let pipeline = Self {
+            source,
+            audio,
+            writer,
+            position,
         };
-        let (source, audio) = (
-            Packager::new(config.packager, start),
-            Packager::new(audio, start),
-        );
-        (
-            Self {
-                source,
-                audio,
-                writer,
-                position: start,
-            },
-            live,
-        )
+        (pipeline, live)
     }
 
     /// Takes one event through all stages.
@@ -71,8 +50,8 @@ impl Pipeline {
         self.deliver_audio();
     }
 
-    /// Ends the broadcast: open segments are closed, playlists say that it is over. Returns the last position.
-    pub(crate) fn finish(mut self) -> Start {
+    /// Ends the broadcast: open segments are closed, playlists say that it is over.
+    pub(crate) fn finish(mut self) -> Position {
         self.source.finish();
         self.deliver_source();
         self.audio.finish();
@@ -81,12 +60,13 @@ impl Pipeline {
         self.position
     }
 
+    /// The picture decides where segments begin; the sound's packager is told before it gets the same event.
     fn deliver_source(&mut self) {
         while let Some(output) = self.source.poll_output() {
             if let Output::SegmentStart { cut, .. } = &output {
                 self.audio.cut_at(*cut);
             }
-            self.position = beyond(self.position, &output);
+            self.position.advance(&output);
             self.writer.apply(RenditionName::Source, &output);
         }
     }
@@ -97,26 +77,8 @@ impl Pipeline {
         }
     }
 
-    /// The greatest epoch that was announced, and the first media sequence number that no segment has.
-    pub(crate) fn position(&self) -> Start {
+    /// How far the numbers have run.
+    pub(crate) fn position(&self) -> Position {
         self.position
-    }
-}
-
-/// The position after one more output of `source`.
-fn beyond(position: Start, output: &Output) -> Start {
-    match output {
-        Output::SegmentStart {
-            id, discontinuity, ..
-        } => Start {
-            epoch: position.epoch.max(id.epoch),
-            msn: position.msn.max(id.msn.next()),
-            discontinuity_sequence: position.discontinuity_sequence + u64::from(*discontinuity),
-        },
-        Output::Interrupted { next, .. } => Start {
-            epoch: position.epoch.max(next.epoch),
-            ..position
-        },
-        _ => position,
     }
 }

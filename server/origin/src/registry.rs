@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use delivery::Live;
@@ -17,22 +16,9 @@ use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::broadcast::{self, Command, Exit};
-use crate::pipeline::PipelineConfig;
 use crate::session::{Programme, Session, Start};
+use crate::settings::Settings;
 use crate::status::{Board, Note, State, Status};
-
-/// What may change while broadcasts run: they read it when they need it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// How long a broadcast waits for its publisher to come back.
-    pub reconnect_window: Duration,
-    /// How long the playlists of an ended broadcast stay readable.
-    pub ended_grace: Duration,
-    /// How many broadcasts may exist at once, ended ones in their grace included.
-    pub count_max: usize,
-    /// How media is packaged; broadcasts that exist keep theirs.
-    pub pipeline: PipelineConfig,
-}
 
 /// Why a publisher cannot be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -171,7 +157,7 @@ impl Registry {
             let standing = entry.board.load();
             Note {
                 id: id.clone(),
-                position: standing.position,
+                position: standing.position.numbers(),
                 settled: standing.state == State::Ended,
             }
         };
@@ -249,9 +235,7 @@ impl Keeper {
         let kept = self.map.get(&programme.id);
         let Some(kept) = kept.filter(|kept| !kept.entry.is_ended()) else {
             // One that has ended makes room for its successor, and hands its numbers on.
-            let start = kept.map_or(start, |kept| {
-                broadcast::successor(kept.entry.board.load().position)
-            });
+            let start = kept.map_or(start, |kept| kept.entry.board.load().position.successor());
             return self.begin(programme.id, start, session);
         };
         let refused = |_| AdmitError::ShuttingDown;
@@ -337,9 +321,12 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use ingest::{Protocol, SessionId};
 
     use super::*;
+    use crate::settings::PipelineConfig;
 
     fn session(name: &str) -> (Programme, Session, Admission) {
         let programme = Programme {

@@ -10,6 +10,7 @@ use delivery::Live;
 use hls::{Snapshot, Start};
 use media::{BroadcastId, RenditionName, Track, TrackConfig, UnixTime};
 
+use crate::position::Position;
 pub(crate) use ingest::Protocol;
 
 /// Where a broadcast is in its life.
@@ -88,7 +89,7 @@ pub(crate) struct Standing {
     pub(crate) state: State,
     pub(crate) since: UnixTime,
     pub(crate) publisher: Option<PublisherStatus>,
-    pub(crate) position: Start,
+    pub(crate) position: Position,
 }
 
 /// Where the broadcast task publishes its standing; readers never wait for it.
