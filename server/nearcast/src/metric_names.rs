@@ -81,6 +81,11 @@ pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
         "Connections that broke the protocol or a deadline before publishing.",
     ),
     (
+        "nearcast_ingest_protocol_errors_total",
+        Kind::Counter,
+        "Connections that ended because the peer broke the protocol.",
+    ),
+    (
         "nearcast_ingest_publishers",
         Kind::Gauge,
         "Publishers that are live.",

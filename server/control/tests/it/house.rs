@@ -48,7 +48,7 @@ impl House {
     pub(crate) async fn open(data: TempDir, policy: Policy) -> Self {
         let (settings, seen) = watch::channel(Settings {
             reconnect_window: Duration::from_secs(30),
-            ended_grace: Duration::from_secs(60),
+            ended_grace: Duration::from_mins(1),
             count_max: 100,
             pipeline: PipelineConfig::default(),
         });
