@@ -78,7 +78,7 @@ pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
     (
         "nearcast_ingest_handshakes_failed_total",
         Kind::Counter,
-        "Connections that broke the protocol or a deadline before publishing.",
+        "Connections that ended before their handshake was complete.",
     ),
     (
         "nearcast_ingest_protocol_errors_total",
