@@ -12,3 +12,4 @@ mod process;
 mod publisher;
 mod starting;
 mod tls;
+mod tools;

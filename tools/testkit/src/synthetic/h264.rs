@@ -2,7 +2,7 @@
 //!
 //! In → Out: size, place in the GOP, wanted bytes → parameter sets and length-prefixed access units.
 //! Random access points predict every macroblock from nothing and carry no residual; all other pictures skip every macroblock.
-//! Spec: ITU-T H.264, 7.3.2.1.1 (SPS), D.1.7 (user data), 7.3.2.2 (PPS), 7.3.3 (slice header), 7.3.4 (slice data), 7.3.2.7 (filler data);
+//! Spec: ITU-T H.264, 7.3.2.1.1 (SPS), D.1.7 (user data), 7.3.2.2 (PPS), 7.3.3 (slice header), 7.3.4 (slice data);
 //! ISO/IEC 14496-15, "AVCDecoderConfigurationRecord".
 
 use bytes::Bytes;
@@ -45,8 +45,8 @@ pub fn stamp(nanos: u64) -> [u8; STAMP_MARK.len() + STAMP_DIGITS] {
     out
 }
 
-/// The picture at `place` in its GOP (0 is the random access point), padded to `bytes` with filler if it is shorter.
-/// User data with a stamp of zero comes first: [`super::Unit::stamped_body`] sets it.
+/// The picture at `place` in its GOP (0 is the random access point), padded to `bytes` with user data if it is shorter.
+/// That user data begins with a stamp of zero: [`super::Unit::stamped_body`] sets it.
 pub fn picture(width: u32, height: u32, place: u64, bytes: usize) -> Bytes {
     let macroblocks = width / 16 * (height / 16);
     let slice = if place == 0 {
@@ -54,24 +54,31 @@ pub fn picture(width: u32, height: u32, place: u64, bytes: usize) -> Bytes {
     } else {
         skipped(macroblocks, place)
     };
-    let mut out = Vec::with_capacity(bytes.max(slice.len() + 4));
-    let stamp = stamp(0);
-    // Supplemental information of type 5, "user data unregistered", and its stop bit.
-    out.extend_from_slice(&length(stamp.len() + 4));
-    out.extend_from_slice(&[6, 5, u8::try_from(stamp.len()).unwrap_or(0)]);
-    out.extend_from_slice(&stamp);
-    out.push(0x80);
+    let mut out = Vec::with_capacity(bytes.max(slice.len() + 64));
+    user_data(&mut out, bytes.saturating_sub(slice.len() + 4));
     out.extend_from_slice(&length(slice.len()));
     out.extend_from_slice(&slice);
-    // A filler unit is a length, a header and a stop bit at least.
-    let left = bytes.saturating_sub(out.len());
-    if left >= 6 {
-        out.extend_from_slice(&length(left - 4));
-        out.push(12);
-        out.resize(bytes - 1, 0xFF);
-        out.push(0x80);
-    }
     out.into()
+}
+
+/// Supplemental information of type 5, "user data unregistered", `bytes` long with its length and stop bit, or one
+/// more: not every size can be written. Filler data would do as padding too, but servers take it out.
+fn user_data(out: &mut Vec<u8>, bytes: usize) {
+    let stamp = stamp(0);
+    // Length, header, type and stop bit are seven bytes; the payload's size is a byte for each 255 and one for the rest.
+    let inside = bytes.saturating_sub(7);
+    let payload = (inside - inside.div_ceil(256)).max(stamp.len());
+    let size_bytes = payload / 255 + 1;
+    // Where a size needs one byte less than planned, the payload takes it.
+    let payload = payload.max(inside.saturating_sub(size_bytes));
+    out.extend_from_slice(&length(3 + payload / 255 + 1 + payload));
+    out.extend_from_slice(&[6, 5]);
+    out.resize(out.len() + payload / 255, 0xFF);
+    out.push(u8::try_from(payload % 255).unwrap_or(0));
+    let data = out.len();
+    out.extend_from_slice(&stamp);
+    out.resize(data + payload, 0xFF);
+    out.push(0x80);
 }
 
 fn length(bytes: usize) -> [u8; 4] {
