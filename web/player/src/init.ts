@@ -60,27 +60,6 @@ export function mimeType(init: InitSection, fallback: string | null): string {
   return `${container}/mp4; codecs="${codecs}"`;
 }
 
-/**
- * The bytes of an init section for a SourceBuffer: pictures without a stated duration count as `stretch` times as long.
- *
- * A publisher that leaves out a picture, or has no steady rate, is announced by nothing: the picture before was sent with
- * the usual duration. Browsers then see a hole, drop everything up to the next random access point, and stand still there.
- * With longer pictures there is no hole; each still ends where the next begins.
- */
-export function bridged(init: InitSection, stretch: number): Bytes {
-  const bytes = init.bytes.slice();
-  for (const moov of children(bytes, 'moov')) {
-    for (const mvex of children(moov, 'mvex')) {
-      for (const trex of children(mvex, 'trex')) {
-        const view = new DataView(trex.buffer, trex.byteOffset, trex.byteLength);
-        const track = init.tracks.find((one) => one.id === view.getUint32(4));
-        if (track?.kind === 'video') view.setUint32(12, Math.min(0xffff_ffff, track.defaultDuration * stretch));
-      }
-    }
-  }
-  return bytes;
-}
-
 function* children(bytes: Bytes, type: string): Generator<Bytes> {
   for (const box of boxesIn(bytes)) if (box.type === type) yield box.body;
 }

@@ -5,6 +5,7 @@
 // Spec: HTML, "Media elements" (waiting, seeking, playbackRate); the policies name their own.
 
 import type { Chunk } from './boxes.ts';
+import { bridge } from './bridge.ts';
 import { LiveEdge } from './edge.ts';
 import { PlayerError } from './errors.ts';
 import type { InitSection } from './init.ts';
@@ -31,6 +32,8 @@ export class Playback {
   readonly edge = new LiveEdge();
   stalls = 0;
   stalledMs = 0;
+  /** Milliseconds for which the playhead moved and no new picture was shown, after the first half second of each. */
+  frozenMs = 0;
   jumps = 0;
   /** True once the playhead was placed. */
   begun = false;
@@ -51,6 +54,7 @@ export class Playback {
   private lastMoveMs = 0;
   private ownSeekMs = -Infinity;
   private stallIsPublishers = false;
+  private pictures = { count: 0, sinceMs: 0, lookedMs: 0 };
 
   constructor(
     private readonly video: HTMLVideoElement,
@@ -85,7 +89,7 @@ export class Playback {
     }
     if (this.awaitingBurst) this.starts.clear();
     this.noteExtent(chunk);
-    this.renderer.append(chunk.bytes);
+    this.renderer.append(bridge(chunk.bytes, this.init?.section.tracks ?? []));
     const endS = this.endS;
     if (endS === null) return;
     const now = this.nowMs();
@@ -107,6 +111,7 @@ export class Playback {
     if (!this.begun) return;
     const now = this.nowMs();
     this.watchPlayhead(now, publisherAway);
+    this.watchPictures(now);
     if (!this.video.paused) {
       this.recoverIfStuck(now);
       this.steer(now);
@@ -219,6 +224,10 @@ export class Playback {
     this.output.ready();
   }
 
+  private get hasVideo(): boolean {
+    return this.init?.section.tracks.some((track) => track.kind === 'video') ?? false;
+  }
+
   private get hasAudio(): boolean {
     return this.init?.section.tracks.some((track) => track.kind === 'audio') ?? true;
   }
@@ -253,6 +262,16 @@ export class Playback {
       if (!seeking) this.standing = true;
       if (publisherAway) this.stallIsPublishers = true;
     }
+  }
+
+  /** Sound can go on without pictures, and the playhead with it. */
+  private watchPictures(now: number): void {
+    const count = this.video.getVideoPlaybackQuality?.().totalVideoFrames ?? 0;
+    const { lookedMs } = this.pictures;
+    const expected = this.hasVideo && !this.video.paused && !this.standing && document.visibilityState === 'visible';
+    if (count !== this.pictures.count || !expected) this.pictures = { count, sinceMs: now, lookedMs: now };
+    else if (now - this.pictures.sinceMs > FROZEN_AFTER_MS) this.frozenMs += now - lookedMs;
+    this.pictures.lookedMs = now;
   }
 
   private recoverIfStuck(now: number): void {
@@ -294,5 +313,6 @@ const BACKWARDS_S = 1;
 /** Lands inside a range in spite of rounded container times. */
 const INSIDE_S = 0.001;
 const STANDING_MS = 100;
+const FROZEN_AFTER_MS = 500;
 const SEEK_GRACE_MS = 400;
 const SEEK_SPACING_MS = 300;

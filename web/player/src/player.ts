@@ -77,6 +77,8 @@ export interface Stats {
   /** Times and milliseconds the picture stood still for lack of media that was due. */
   stalls: number;
   stalledMs: number;
+  /** Milliseconds for which sound went on and no new picture was shown, beyond half a second each time. */
+  frozenMs: number;
   /** Seeks of the player's own. */
   jumps: number;
   /** Times the playlist was read again after a surprise. */
@@ -189,6 +191,7 @@ export class Player extends Emitter<PlayerEvents> {
       shortfall: playback?.edge.shortfall(performance.now()) ?? { p50Ms: 0, p99Ms: 0 },
       stalls: playback?.stalls ?? 0,
       stalledMs: playback?.stalledMs ?? 0,
+      frozenMs: playback?.frozenMs ?? 0,
       jumps: playback?.jumps ?? 0,
       resyncs: this.resyncsBefore + (this.loader?.resyncs ?? 0),
       frames: quality?.totalVideoFrames ?? 0,

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PlayerError } from '../src/errors.ts';
-import { bridged, mimeType, parseInit } from '../src/init.ts';
+import { mimeType, parseInit } from '../src/init.ts';
 import { box, initBytes } from './fmp4_bytes.ts';
 
 test('an init section names its tracks, their clocks and their codecs', () => {
@@ -23,15 +23,6 @@ test('the playlist speaks for a codec that the reader does not know', () => {
   const init = parseInit(initBytes());
   for (const track of init.tracks) track.codec = null;
   assert.equal(mimeType(init, 'hvc1.1.6.L93'), 'video/mp4; codecs="hvc1.1.6.L93"');
-});
-
-test('for the browser pictures last longer, sound does not, and the section itself stays as it came', () => {
-  const init = parseInit(initBytes({ audio: true, defaultDurations: [3_000, 1_024] }));
-  const before = init.bytes.slice();
-  const [video, audio] = parseInit(bridged(init, 8)).tracks;
-  assert.deepEqual([video?.defaultDuration, audio?.defaultDuration], [24_000, 1_024]);
-  assert.deepEqual(init.bytes, before);
-  assert.equal(bridged(init, 8).length, before.length);
 });
 
 test('anything else is a format error', () => {

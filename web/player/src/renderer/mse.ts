@@ -7,7 +7,7 @@
 
 import { type Bytes, join } from '../bytes.ts';
 import { asPlayerError, PlayerError } from '../errors.ts';
-import { bridged, type InitSection } from '../init.ts';
+import { type InitSection } from '../init.ts';
 import type { BufferedRange } from '../recovery.ts';
 import type { Renderer, RendererOutput } from './renderer.ts';
 
@@ -23,9 +23,6 @@ const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 /** Seconds kept behind the playhead, and how much more may gather before a removal is worth its cost. */
 const KEEP_S = 8;
 const SLACK_S = 12;
-
-/** Up to this many pictures may be missing in a row without a hole in the buffer. */
-const PICTURE_STRETCH = 8;
 
 interface InitOperation {
   init: InitSection;
@@ -135,7 +132,7 @@ export class MseRenderer implements Renderer {
       this.buffer.changeType(mime);
     }
     this.mime = mime;
-    this.buffer.appendBuffer(bridged(init, PICTURE_STRETCH));
+    this.buffer.appendBuffer(init.bytes);
   }
 
   private appendNow(buffer: SourceBuffer): void {
