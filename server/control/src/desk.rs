@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,7 +51,11 @@ impl Control {
         endpoints: Endpoints,
         policy: watch::Receiver<Policy>,
     ) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(data)
+        // Hashes are no secrets, but who may publish what is nobody else's business.
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(data)
             .with_context(|| format!("the data directory {} cannot be made", data.display()))?;
         let store = Store::open(data)
             .await

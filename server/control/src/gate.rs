@@ -30,12 +30,10 @@ impl Gate for Control {
     fn admit(&self, request: PublishRequest) -> BoxFuture<'_, Result<Admission, Refusal>> {
         async move {
             let admitted = self.decide(&request).await;
-            let result = admitted.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "admitted");
+            let result = admitted
+                .as_ref()
+                .map_or_else(|refusal| refusal.code.as_str(), |_| "admitted");
             metrics::counter!("nearcast_publish_requests_total", "result" => result).increment(1);
-            match &admitted {
-                Ok(admission) => tracing::info!(broadcast = %admission.broadcast, session = %request.session, peer = %request.peer, "publisher admitted"),
-                Err(refusal) => tracing::info!(code = refusal.code.as_str(), session = %request.session, peer = %request.peer, "publisher refused"),
-            }
             admitted
         }
         .boxed()
