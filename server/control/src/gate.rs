@@ -192,7 +192,7 @@ fn limited_refusal() -> Refusal {
 
 fn refusal_of(error: &AdmitError) -> Refusal {
     let code = match error {
-        AdmitError::Full { .. } => RefusalCode::Limit,
+        AdmitError::Busy | AdmitError::Full { .. } => RefusalCode::Limit,
         AdmitError::ShuttingDown => RefusalCode::ShuttingDown,
     };
     Refusal::new(code, error.to_string())

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use delivery::Live;
 use ingest::{Admission, PublishRequest};
 use media::{BroadcastId, EndReason};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,9 @@ use crate::status::{Board, Note, State, Status};
 /// Why a publisher cannot be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdmitError {
+    /// So many publishers want the same broadcast at once that its task cannot keep up.
+    #[error("too many publishers want this broadcast at once: try again in a moment")]
+    Busy,
     /// The bound on broadcasts is reached.
     #[error(
         "this server carries {count_max} broadcasts already, which is its limit: try again later"
@@ -232,16 +236,22 @@ impl Keeper {
         start: Start,
         session: Session,
     ) -> Result<(), AdmitError> {
-        let kept = self.map.get(&programme.id);
-        let Some(kept) = kept.filter(|kept| !kept.entry.is_ended()) else {
-            // One that has ended makes room for its successor, and hands its numbers on.
-            let start = kept.map_or(start, |kept| kept.entry.board.load().position.successor());
+        let Some(kept) = self.map.get(&programme.id) else {
             return self.begin(programme.id, start, session);
         };
-        let refused = |_| AdmitError::ShuttingDown;
-        kept.commands
-            .try_send(Command::Join(Box::new(session)))
-            .map_err(refused)
+        // One that has ended makes room for its successor, and hands its numbers on.
+        let successor = kept.entry.board.load().position.successor();
+        if kept.entry.is_ended() {
+            return self.begin(programme.id, successor, session);
+        }
+        match kept.commands.try_send(Command::Join(Box::new(session))) {
+            // Its task has failed, which we are about to hear.
+            Err(TrySendError::Closed(Command::Join(session))) => {
+                self.begin(programme.id, successor, *session)
+            }
+            Err(_) => Err(AdmitError::Busy),
+            Ok(()) => Ok(()),
+        }
     }
 
     fn begin(&mut self, id: BroadcastId, start: Start, session: Session) -> Result<(), AdmitError> {

@@ -147,7 +147,7 @@ impl Api {
     /// Finds the running server and its token through the data directory.
     fn find(data: &Path) -> anyhow::Result<Self> {
         let address = std::fs::read_to_string(data.join(ADDRESS_FILE)).with_context(|| {
-            format!("no server is running with the data directory {}: start `nearcast serve`, or name its directory with --data", data.display())
+            format!("no server that listens on plain HTTP is running with the data directory {}: start `nearcast serve`, or name its directory with --data", data.display())
         })?;
         let token = control::read_token(data).with_context(|| {
             format!(
