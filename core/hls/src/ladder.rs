@@ -5,7 +5,7 @@
 //! (RFC 8216bis "Variant Stream"; what the RFC calls a Rendition, an EXT-X-MEDIA alternative, is only our `audio`).
 //! Spec: RFC 8216bis, "EXT-X-STREAM-INF".
 
-use media::{Duration, RenditionName, Rotation, VideoConfig};
+use media::{Duration, RenditionName, VideoConfig};
 
 /// One line of the configured ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +83,10 @@ impl Ladder {
 
 /// The width and height of a picture as it is shown, after its rotation.
 pub fn shown_size(video: &VideoConfig) -> (u32, u32) {
-    match video.rotation {
-        Rotation::None | Rotation::Half => (video.width, video.height),
-        Rotation::Clockwise90 | Rotation::Clockwise270 => (video.height, video.width),
+    if video.rotation.is_quarter() {
+        (video.height, video.width)
+    } else {
+        (video.width, video.height)
     }
 }
 
@@ -132,7 +133,7 @@ fn level(width: u32, height: u32, frame_duration: Option<Duration>) -> u8 {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use media::VideoCodec;
+    use media::{Rotation, VideoCodec};
 
     fn check(width: u32, height: u32, expect: &str) {
         let source = VideoConfig {

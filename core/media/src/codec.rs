@@ -35,6 +35,13 @@ pub enum Rotation {
     Clockwise270,
 }
 
+impl Rotation {
+    /// Whether width and height change places.
+    pub const fn is_quarter(self) -> bool {
+        matches!(self, Self::Clockwise90 | Self::Clockwise270)
+    }
+}
+
 /// What is known of a video track before its first access unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoConfig {

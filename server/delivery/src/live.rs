@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
+use hls::ladder::Rung;
 use hls::playlist::media::Report;
 use hls::{Output, Snapshot, Start, Window, WindowConfig};
 use media::{BroadcastId, Epoch, RenditionName};
@@ -42,6 +43,49 @@ pub struct Live {
     renditions: [Slot; RenditionName::ALL.len()],
     interaction: ArcSwap<TrackView>,
     waiting: AtomicUsize,
+    offers: ArcSwap<Vec<Rung>>,
+    demand: Demand,
+}
+
+/// Which renditions viewers ask for, noted at most once a second each.
+#[derive(Debug)]
+struct Demand {
+    since: Instant,
+    /// Milliseconds after `since` at which each rendition was last asked for; 0 for never.
+    last: [AtomicU64; RenditionName::ALL.len()],
+    changed: watch::Sender<u64>,
+}
+
+/// A rendition that is asked for again within this many milliseconds is not noted again.
+const DEMAND_STEP_MILLIS: u64 = 1_000;
+
+impl Demand {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            last: Default::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX) + 1
+    }
+
+    fn note(&self, name: RenditionName) {
+        let (now, last) = (self.now(), &self.last[place(name)]);
+        let seen = last.load(Ordering::Relaxed);
+        if seen == 0 || seen + DEMAND_STEP_MILLIS <= now {
+            last.store(now, Ordering::Relaxed);
+            self.changed.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+/// Where a rendition stands in arrays of all.
+fn place(name: RenditionName) -> usize {
+    let index = RenditionName::ALL.iter().position(|other| *other == name);
+    index.unwrap_or(0)
 }
 
 #[derive(Debug)]
@@ -101,7 +145,41 @@ impl Live {
             }),
             interaction: ArcSwap::default(),
             waiting: AtomicUsize::new(0),
+            offers: ArcSwap::default(),
+            demand: Demand::new(),
         }
+    }
+
+    /// The rungs that are made when somebody asks for them, best first; some may be running.
+    pub fn offers(&self) -> Arc<Vec<Rung>> {
+        self.offers.load_full()
+    }
+
+    /// Whether a rendition that does not run would be started by a request.
+    pub(crate) fn is_offered(&self, name: RenditionName) -> bool {
+        self.offers.load().iter().any(|rung| rung.name == name)
+    }
+
+    /// A viewer asks for a rendition: what is made on demand is started, or goes on.
+    pub(crate) fn note_use(&self, name: RenditionName) {
+        if self.is_offered(name) {
+            self.demand.note(name);
+        }
+    }
+
+    /// Changes when [`Live::wanted`] has news.
+    pub fn demand(&self) -> watch::Receiver<u64> {
+        self.demand.changed.subscribe()
+    }
+
+    /// The offered renditions that were asked for within the last two seconds.
+    pub fn wanted(&self) -> Vec<RenditionName> {
+        let now = self.demand.now();
+        let recent = |name: &RenditionName| {
+            let last = self.demand.last[place(*name)].load(Ordering::Relaxed);
+            last != 0 && last + 2 * DEMAND_STEP_MILLIS > now
+        };
+        RenditionName::ALL.into_iter().filter(recent).collect()
     }
 
     /// Which broadcast this is.
@@ -163,8 +241,7 @@ impl Live {
     }
 
     fn slot(&self, name: RenditionName) -> &Slot {
-        let index = RenditionName::ALL.iter().position(|other| *other == name);
-        &self.renditions[index.unwrap_or(0)]
+        &self.renditions[place(name)]
     }
 }
 
@@ -193,7 +270,6 @@ struct RenditionWriter {
     window: Window,
     track: TrackWriter,
     inits: BTreeMap<Epoch, Bytes>,
-    version: u64,
     before: Option<(Instant, usize)>,
 }
 
@@ -212,19 +288,31 @@ impl LiveWriter {
         )
     }
 
+    /// Says which rungs are made when somebody asks for them, best first.
+    pub fn offer(&mut self, rungs: Vec<Rung>) {
+        self.live.offers.store(Arc::new(rungs));
+        // Requests that are held for a rung that is not offered any more look again.
+        for name in RenditionName::ALL {
+            self.live
+                .slot(name)
+                .version
+                .send_modify(|version| *version += 1);
+        }
+    }
+
+    /// Prepares a rendition that begins in the middle of the broadcast, at `start`.
+    pub fn begin(&mut self, rendition: RenditionName, start: Start) {
+        let window = Window::new(self.config.window.clone(), start);
+        self.renditions
+            .insert(rendition, RenditionWriter::new(window));
+    }
+
     /// Takes the next output of a rendition's packager. A chunk is on its way to every viewer before this returns.
     pub fn apply(&mut self, rendition: RenditionName, output: &Output) {
         let config = &self.config;
-        let writer = self
-            .renditions
-            .entry(rendition)
-            .or_insert_with(|| RenditionWriter {
-                window: Window::new(config.window.clone(), config.start),
-                track: TrackWriter::default(),
-                inits: BTreeMap::new(),
-                version: 0,
-                before: None,
-            });
+        let writer = self.renditions.entry(rendition).or_insert_with(|| {
+            RenditionWriter::new(Window::new(config.window.clone(), config.start))
+        });
         writer.apply(output);
         if !matches!(output, Output::Chunk { .. }) {
             writer.publish(self.live.slot(rendition));
@@ -277,6 +365,15 @@ impl Drop for LiveWriter {
 }
 
 impl RenditionWriter {
+    fn new(window: Window) -> Self {
+        Self {
+            window,
+            track: TrackWriter::default(),
+            inits: BTreeMap::new(),
+            before: None,
+        }
+    }
+
     fn apply(&mut self, output: &Output) {
         // Bytes first: sockets are served while the window takes note.
         match output {
@@ -312,7 +409,6 @@ impl RenditionWriter {
     }
 
     fn publish(&mut self, slot: &Slot) {
-        self.version += 1;
         slot.view.store(Some(Arc::new(RenditionView {
             snapshot: self.window.snapshot(),
             objects: self.track.view(),
@@ -320,7 +416,7 @@ impl RenditionWriter {
             rendered: Rendered::default(),
             before: self.before,
         })));
-        slot.version.send_replace(self.version);
+        slot.version.send_modify(|version| *version += 1);
     }
 }
 

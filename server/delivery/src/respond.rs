@@ -62,6 +62,13 @@ pub(crate) async fn live(
     let Some(live) = source.live(broadcast) else {
         return refuse(StatusCode::NOT_FOUND, SHORT);
     };
+    if let Target::Playlist(name, _)
+    | Target::Init(name, _)
+    | Target::Segment(name, ..)
+    | Target::Part(name, ..) = target
+    {
+        live.note_use(name);
+    }
     match target {
         Target::Multivariant(form) => multivariant(&live, request, form).await,
         Target::Playlist(name, form) => playlist(&live, request, name, form).await,
@@ -130,7 +137,8 @@ async fn multivariant(live: &Arc<Live>, request: &Parts, form: Form) -> Response
         .iter()
         .map(|(name, view)| (*name, &**view.snapshot()))
         .collect();
-    let text = hls::playlist::multivariant::render(&snapshots, form, directives.announce);
+    let text =
+        hls::playlist::multivariant::render(&snapshots, &live.offers(), form, directives.announce);
     let mut response = whole(StatusCode::OK, SHORT, PLAYLIST, vec![Bytes::from(text)]);
     response.headers_mut().insert(header::VARY, ACCEPT_ENCODING);
     response
@@ -142,17 +150,28 @@ async fn begun(live: &Arc<Live>, name: RenditionName) -> Option<Arc<RenditionVie
     let mut versions = live.watch(name);
     loop {
         versions.borrow_and_update();
-        let view = live.rendition(name)?;
-        if view.snapshot().has_media() {
-            return Some(view);
+        let view = live.rendition(name);
+        if let Some(view) = &view
+            && view.snapshot().has_media()
+        {
+            return Some(Arc::clone(view));
         }
-        let limit = std::time::Duration::from(hold_max(view.snapshot()));
-        if !is_beginning(&view) || started.elapsed() >= limit {
+        // A rung that this request starts takes a second and a GOP.
+        let offered = live.is_offered(name);
+        let limit = match &view {
+            Some(view) if !offered => hold_max(view.snapshot()).into(),
+            _ => RUNG_START_MAX,
+        };
+        let coming = offered || view.as_ref().is_some_and(|view| is_beginning(view));
+        if !coming || started.elapsed() >= limit {
             return None;
         }
         let _ = tokio::time::timeout_at((started + limit).into(), versions.changed()).await;
     }
 }
+
+/// How long a playlist request waits for a rung to begin.
+const RUNG_START_MAX: std::time::Duration = std::time::Duration::from_secs(12);
 
 /// Whether a rendition's very first part is being made.
 fn is_beginning(view: &RenditionView) -> bool {

@@ -120,6 +120,31 @@ pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
         Kind::Counter,
         "Publishers replaced by a newer session of the same broadcast.",
     ),
+    (
+        "nearcast_transcode_dropped_pictures_total",
+        Kind::Counter,
+        "Pictures that an encoder process was too slow to take.",
+    ),
+    (
+        "nearcast_transcode_lost_rungs_total",
+        Kind::Counter,
+        "Rungs given up until the publisher's next session [rendition, cause].",
+    ),
+    (
+        "nearcast_transcode_overflows_total",
+        Kind::Counter,
+        "Times that a transcoder's queue was full and pictures were left out up to the next key frame.",
+    ),
+    (
+        "nearcast_transcode_processes",
+        Kind::Gauge,
+        "Encoder processes that run.",
+    ),
+    (
+        "nearcast_transcode_starts_total",
+        Kind::Counter,
+        "Encoder processes started.",
+    ),
 ];
 
 /// Tells the recorder what each name means.

@@ -30,8 +30,9 @@ use crate::tls::Certificate;
 pub(crate) const ADDRESS_FILE: &str = "api-address";
 
 /// Runs the server until a signal.
-pub(crate) async fn run(config: Config, sources: Sources) -> anyhow::Result<()> {
+pub(crate) async fn run(mut config: Config, sources: Sources) -> anyhow::Result<()> {
     let telemetry = Arc::new(Telemetry::install(&config.log)?);
+    check_encoder(&mut config).await;
     let mut signals = Signals::install()?;
     let server = Server::start(&config, telemetry.clone()).await?;
     server.print_urls();
@@ -53,6 +54,21 @@ pub(crate) async fn run(config: Config, sources: Sources) -> anyhow::Result<()> 
     upkeep.abort();
     server.stop(&mut signals).await;
     Ok(())
+}
+
+/// Goes on without rungs, and says so, if the configured ffmpeg cannot make any.
+async fn check_encoder(config: &mut Config) {
+    let transcode = config.transcode.to_config();
+    if transcode.mode == transcode::Mode::Never {
+        return;
+    }
+    match transcode::probe_ffmpeg(&transcode).await {
+        Ok(version) => tracing::info!(version, "ffmpeg makes rungs on demand"),
+        Err(error) => {
+            tracing::warn!("there will be `source` and `audio` only: {error}");
+            config.transcode.disable();
+        }
+    }
 }
 
 /// A running server: what it listens on, and what has to end in which order.
@@ -139,7 +155,12 @@ impl Server {
             certificate.reload(&config.tls_cert, &config.tls_key)?;
         }
         telemetry.reconfigure(&config.log)?;
-        self.settings.send_replace(config.settings());
+        // What was found out about ffmpeg at start still holds.
+        let running = Config {
+            transcode: self.config.transcode.clone(),
+            ..config.clone()
+        };
+        self.settings.send_replace(running.settings());
         self.policy.send_replace(config.policy());
         for key in config.needs_restart(&self.config) {
             tracing::warn!(key, "this setting changed, but takes a restart");

@@ -1,6 +1,7 @@
 //! The task that owns one broadcast: publishers' sessions come and go, the broadcast stays.
 //!
-//! In → Out: one session's events at a time → the pipeline; commands of the registry → joins and the end.
+//! In → Out: one session's events at a time → the pipeline and the transcoder, whose rungs come back into the pipeline;
+//! commands of the registry → joins and the end.
 //! A session that ends, dies or is replaced closes the open segment at its last whole chunk; the broadcast then waits
 //! `reconnect_window` for the next session, which gets a new epoch while segments go on being counted. After that it
 //! has ended; its playlists stay readable for `ended_grace`.
@@ -13,6 +14,7 @@ use delivery::Live;
 use media::{BroadcastId, EndReason, Event};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use transcode::{Mode, RungOutput, Transcoder, spawn_transcoder};
 
 use crate::clock::Clock;
 use crate::pipeline::Pipeline;
@@ -58,6 +60,8 @@ pub(crate) fn begin(
 ) -> Begun<impl Future<Output = Exit> + Send + 'static> {
     let (commands, inbox) = mpsc::channel(COMMANDS_QUEUED_MAX);
     let config = settings.borrow().pipeline.clone();
+    let transcoder = (config.transcode.mode != Mode::Never)
+        .then(|| spawn_transcoder(Arc::new(config.transcode.clone())));
     let (pipeline, live) = Pipeline::new(id.clone(), config, start);
     let clock = Clock::start();
     let title = session.title.as_str().into();
@@ -77,6 +81,9 @@ pub(crate) fn begin(
         board: board.clone(),
         standing,
         pipeline,
+        transcoder,
+        demand: live.demand(),
+        live: live.clone(),
         session: None,
         away_since: None,
     };
@@ -97,6 +104,9 @@ struct Broadcast {
     board: Board,
     standing: Standing,
     pipeline: Pipeline,
+    transcoder: Option<Transcoder>,
+    demand: watch::Receiver<u64>,
+    live: Arc<Live>,
     session: Option<Session>,
     away_since: Option<Instant>,
 }
@@ -105,6 +115,8 @@ struct Broadcast {
 enum Wake {
     Command(Option<Command>),
     Event(Event),
+    Rung(RungOutput),
+    Demand,
     Overdue,
     SettingsChanged,
 }
@@ -125,6 +137,8 @@ impl Broadcast {
                 // The registry is gone.
                 Wake::Command(None) => return EndReason::Stopped,
                 Wake::Event(event) => self.take(event),
+                Wake::Rung(said) => self.pipeline.handle_rung(said, self.clock.now()),
+                Wake::Demand => self.pass_demand(),
                 Wake::Overdue => return EndReason::Lost,
                 Wake::SettingsChanged => {}
             }
@@ -139,6 +153,8 @@ impl Broadcast {
             biased;
             command = self.inbox.recv() => Wake::Command(command),
             event = next_event(self.session.as_mut()) => Wake::Event(event),
+            said = next_rung(&mut self.transcoder) => Wake::Rung(said),
+            Ok(()) = self.demand.changed() => Wake::Demand,
             () = sleep_until(overdue) => Wake::Overdue,
             Ok(()) = self.settings.changed() => Wake::SettingsChanged,
         }
@@ -184,6 +200,18 @@ impl Broadcast {
 
     fn feed(&mut self, event: &Event) {
         self.pipeline.handle(event, self.clock.now());
+        if let Some(transcoder) = &mut self.transcoder {
+            transcoder.offer(event);
+        }
+    }
+
+    /// Tells the transcoder which rungs viewers ask for.
+    fn pass_demand(&self) {
+        if let Some(transcoder) = &self.transcoder {
+            for rung in self.live.wanted() {
+                transcoder.note_use(rung);
+            }
+        }
     }
 
     fn leave(&mut self, reason: EndReason) {
@@ -273,6 +301,18 @@ async fn next_event(session: Option<&mut Session>) -> Event {
         Some(session) => session.next().await,
         None => std::future::pending().await,
     }
+}
+
+async fn next_rung(transcoder: &mut Option<Transcoder>) -> RungOutput {
+    if let Some(running) = transcoder {
+        if let Some(said) = running.next().await {
+            return said;
+        }
+        tracing::error!("a transcoder has ended; its broadcast goes on without rungs");
+        *transcoder = None;
+        return RungOutput::Offered(Vec::new());
+    }
+    std::future::pending().await
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

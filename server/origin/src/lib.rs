@@ -8,6 +8,7 @@ mod clock;
 mod pipeline;
 mod position;
 mod registry;
+mod rungs;
 mod session;
 mod settings;
 mod source;

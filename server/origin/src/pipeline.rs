@@ -1,8 +1,10 @@
 //! The whole media path of one broadcast. Read this first.
 //!
 //! ```text
-//! publisher ─bytes▶ ingest ─Event▶ (transcode) ─Event▶ packager, one a rendition ─Output▶ LiveWriter ─▶ viewers
-//!           a socket task          │ not yet    │ this file, in the task that owns the broadcast │  delivery's shards
+//! publisher ─bytes▶ ingest ─Event▶ packagers of source and audio ─Output▶ LiveWriter ─▶ viewers
+//!           a socket task    │                this file, in the task that owns the broadcast │ delivery's shards
+//!                            └▶ transcode ─Event▶ rungs: packagers that follow source ─Output▶ ┘
+//!                               processes   │     this file again, as pictures come back
 //! ```
 //!
 //! In → Out: one [`Event`] → what it makes of each rendition, on every viewer's way at once; nothing is queued here.
@@ -13,8 +15,10 @@ use std::sync::Arc;
 use delivery::{Live, LiveWriter};
 use hls::{Output, Packager};
 use media::{BroadcastId, Event, RenditionName, UnixTime};
+use transcode::RungOutput;
 
 use crate::position::Position;
+use crate::rungs::Rungs;
 use crate::session::Start;
 use crate::settings::PipelineConfig;
 
@@ -22,6 +26,7 @@ use crate::settings::PipelineConfig;
 pub(crate) struct Pipeline {
     source: Packager,
     audio: Packager,
+    rungs: Rungs,
     writer: LiveWriter,
     position: Position,
 }
@@ -31,11 +36,13 @@ impl Pipeline {
     pub(crate) fn new(id: BroadcastId, config: PipelineConfig, start: Start) -> (Self, Arc<Live>) {
         let (writer, live) = LiveWriter::new(id, config.live(start));
         let audio = Packager::new(config.audio(), start);
+        let rungs = Rungs::new(&config.packager);
         let source = Packager::new(config.packager, start);
         let position = Position::new(start);
         let pipeline = Self {
             source,
             audio,
+            rungs,
             writer,
             position,
         };
@@ -50,12 +57,19 @@ impl Pipeline {
         self.deliver_audio();
     }
 
+    /// Takes what the transcoder says through the rungs' stages.
+    pub(crate) fn handle_rung(&mut self, said: RungOutput, now: UnixTime) {
+        let source = self.position.numbers();
+        self.rungs.handle(said, source, &mut self.writer, now);
+    }
+
     /// Ends the broadcast: open segments are closed, playlists say that it is over.
     pub(crate) fn finish(mut self) -> Position {
         self.source.finish();
         self.deliver_source();
         self.audio.finish();
         self.deliver_audio();
+        self.rungs.finish(&mut self.writer);
         self.writer.finish();
         self.position
     }
@@ -65,6 +79,8 @@ impl Pipeline {
         while let Some(output) = self.source.poll_output() {
             if let Output::SegmentStart { cut, .. } = &output {
                 self.audio.cut_at(*cut);
+                self.rungs
+                    .cut_at(*cut, self.position.numbers().discontinuity_sequence);
             }
             self.position.advance(&output);
             self.writer.apply(RenditionName::Source, &output);

@@ -28,6 +28,8 @@ pub struct PipelineConfig {
     pub packager: PackagerConfig,
     /// How much is kept for viewers.
     pub window: WindowConfig,
+    /// Which rungs are made of `source`, and how.
+    pub transcode: transcode::Config,
 }
 
 impl PipelineConfig {

@@ -55,6 +55,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.task.abort();
+        metrics::gauge!("nearcast_transcode_processes").decrement(1);
     }
 }
 
@@ -108,6 +109,7 @@ pub(crate) fn spawn_child(
         pipes.shutdown().await;
         drop(output.send(FromChild::Ended(generation)).await);
     });
+    metrics::gauge!("nearcast_transcode_processes").increment(1);
     Ok(Child { input, task })
 }
 

@@ -12,11 +12,11 @@ use hls::ladder::Ladder;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// A rung runs while somebody watches it, and for [`Config::idle`] after that.
-    #[default]
     OnDemand,
     /// Every rung below the source runs all the time.
     Always,
-    /// No rung ever runs; there is `source` and `audio` only.
+    /// No rung ever runs; there is `source` and `audio` only. The default until the player adapts by itself.
+    #[default]
     Never,
 }
 

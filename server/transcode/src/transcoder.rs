@@ -17,7 +17,7 @@ use media::{
     AccessUnit, Duration, EndReason, Event, RenditionName, Rotation, Timestamp, Track, TrackConfig,
     TrackId, VideoConfig,
 };
-use metrics::{counter, gauge};
+use metrics::counter;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -564,13 +564,6 @@ impl Task {
                 self.supervisor.handle_failed(generation, self.now());
             }
         }
-        self.count();
-    }
-
-    fn count(&self) {
-        gauge!("nearcast_transcode_processes").set(f64::from(
-            u32::try_from(self.processes.len()).unwrap_or(u32::MAX),
-        ));
     }
 }
 

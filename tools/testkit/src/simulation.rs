@@ -273,7 +273,7 @@ impl World {
         } else if name == "index.m3u8" && snapshot.has_media() {
             let list = [(RenditionName::Source, &*snapshot)];
             let (form, announce) = (media_list::Form::Fmp4, media_list::Announce::Prefetch);
-            Some(multivariant::render(&list, form, announce).into())
+            Some(multivariant::render(&list, &[], form, announce).into())
         } else {
             let epoch = name.strip_suffix(".init.mp4").and_then(|n| n.parse().ok());
             epoch.and_then(|epoch| self.inits.get(&Epoch(epoch)).cloned())

@@ -8,12 +8,14 @@
 //!
 //! Spec: RFC 8216bis, "EXT-X-STREAM-INF", "EXT-X-MEDIA"; RFC 6381 (codecs).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use media::{Duration, RenditionName, Rotation, TrackConfig};
+use media::{Duration, RenditionName, Track, TrackConfig, TrackKind, VideoConfig};
 
 use super::media::{Announce, Form};
 use crate::Snapshot;
+use crate::ladder::{Rung, shown_size};
 
 /// A multivariant playlist as it stands in text. `to_string` is its canonical form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,26 +43,71 @@ pub struct Variant {
     pub uri: String,
 }
 
-/// Renders the playlist: one variant for each rendition that has media. URIs are relative to `/live/{id}/`.
-pub fn render(renditions: &[(RenditionName, &Snapshot)], form: Form, announce: Announce) -> String {
-    let variants = renditions
+/// Renders the playlist: one variant for each rendition that has media, and one for each rung that a request would
+/// start, best first, sound last. URIs are relative to `/live/{id}/`.
+pub fn render(
+    renditions: &[(RenditionName, &Snapshot)],
+    offers: &[Rung],
+    form: Form,
+    announce: Announce,
+) -> String {
+    let running: BTreeMap<RenditionName, &Snapshot> = renditions
         .iter()
-        .filter(|(_, snapshot)| snapshot.has_media());
-    let variants = variants
-        .map(|(name, snapshot)| variant(*name, snapshot, form, announce))
+        .filter(|(_, snapshot)| snapshot.has_media())
+        .copied()
         .collect();
+    let source = running.get(&RenditionName::Source);
+    let variants = RenditionName::ALL.into_iter().filter_map(|name| {
+        let offered = offers.iter().find(|rung| rung.name == name);
+        match (running.get(&name), offered, source) {
+            (Some(snapshot), ..) => Some(variant(name, snapshot, form, announce)),
+            (None, Some(rung), Some(source)) => Some(promised(rung, source, form, announce)),
+            _ => None,
+        }
+    });
     MultivariantPlaylist {
         independent_segments: false,
-        variants,
+        variants: variants.collect(),
     }
     .to_string()
 }
 
-fn variant(name: RenditionName, snapshot: &Snapshot, form: Form, announce: Announce) -> Variant {
-    let bitrate = match form {
-        Form::Fmp4 => snapshot.bitrate,
-        Form::Ts => snapshot.ts_bitrate,
-    };
+/// A rung that does not run yet: what it will be, as far as that is decided before its first picture.
+fn promised(rung: &Rung, source: &Snapshot, form: Form, announce: Announce) -> Variant {
+    let sound = source
+        .tracks
+        .iter()
+        .filter(|track| track.kind() == TrackKind::Audio);
+    let codecs = std::iter::once(rung.codec_string())
+        .chain(sound.map(|track| track.codec_string().to_owned()));
+    let video = source.tracks.iter().find_map(video_of);
+    let turned = video.is_some_and(|video| video.rotation.is_quarter());
+    let average = u64::from(rung.bitrate_bps) + SOUND_BPS;
+    Variant {
+        bandwidth_bps: average + average / 10,
+        average_bandwidth_bps: Some(average),
+        codecs: Some(codecs.collect::<Vec<_>>().join(",")),
+        resolution: Some(if turned {
+            (rung.height, rung.width)
+        } else {
+            (rung.width, rung.height)
+        }),
+        frame_rate_milli: source.frame_duration.map(frame_rate),
+        uri: uri(rung.name, form, announce),
+    }
+}
+
+/// What sound and container are taken to cost in bits per second until a rung is measured.
+const SOUND_BPS: u64 = 160_000;
+
+fn video_of(track: &Track) -> Option<&VideoConfig> {
+    match &track.config {
+        TrackConfig::Video(video) => Some(video),
+        TrackConfig::Audio(_) => None,
+    }
+}
+
+fn uri(name: RenditionName, form: Form, announce: Announce) -> String {
     let file = match form {
         Form::Fmp4 => "index.m3u8",
         Form::Ts => "ts.m3u8",
@@ -69,31 +116,26 @@ fn variant(name: RenditionName, snapshot: &Snapshot, form: Form, announce: Annou
         Announce::Prefetch => "",
         Announce::Plain => "?announce=plain",
     };
-    let codecs: Vec<&str> = snapshot
-        .tracks
-        .iter()
-        .map(media::Track::codec_string)
-        .collect();
-    let video = snapshot
-        .tracks
-        .iter()
-        .find_map(|track| match &track.config {
-            TrackConfig::Video(video) => Some(video),
-            TrackConfig::Audio(_) => None,
-        });
+    format!("{name}/{file}{query}")
+}
+
+fn variant(name: RenditionName, snapshot: &Snapshot, form: Form, announce: Announce) -> Variant {
+    let bitrate = match form {
+        Form::Fmp4 => snapshot.bitrate,
+        Form::Ts => snapshot.ts_bitrate,
+    };
+    let codecs: Vec<&str> = snapshot.tracks.iter().map(Track::codec_string).collect();
+    let video = snapshot.tracks.iter().find_map(video_of);
     Variant {
         bandwidth_bps: bitrate.peak_bps.max(1),
         average_bandwidth_bps: Some(bitrate.average_bps.max(1)),
         codecs: (!codecs.is_empty()).then(|| codecs.join(",")),
-        resolution: video.map(|video| match video.rotation {
-            Rotation::None | Rotation::Half => (video.width, video.height),
-            Rotation::Clockwise90 | Rotation::Clockwise270 => (video.height, video.width),
-        }),
+        resolution: video.map(shown_size),
         frame_rate_milli: snapshot
             .frame_duration
             .filter(|_| video.is_some())
             .map(frame_rate),
-        uri: format!("{name}/{file}{query}"),
+        uri: uri(name, form, announce),
     }
 }
 

@@ -12,7 +12,7 @@ use control::Policy;
 use origin::{PipelineConfig, Settings};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::stages::{Delivery, Ingest, Packager, Window};
+use super::stages::{Delivery, Ingest, Packager, Transcode, Window};
 use super::units::Time;
 
 /// All settings.
@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) broadcast: Broadcast,
     /// Limits of publishers.
     pub(crate) ingest: Ingest,
+    /// Which rungs are made.
+    pub(crate) transcode: Transcode,
     /// How media is cut.
     pub(crate) packager: Packager,
     /// How much is kept for viewers.
@@ -60,6 +62,7 @@ impl Default for Config {
             log: Log::default(),
             broadcast: Broadcast::default(),
             ingest: Ingest::default(),
+            transcode: Transcode::default(),
             packager: Packager::default(),
             window: Window::default(),
             delivery: Delivery::default(),
@@ -101,6 +104,7 @@ impl Config {
             pipeline: PipelineConfig {
                 packager: self.packager.to_config(),
                 window: self.window.to_config(&self.packager),
+                transcode: self.transcode.to_config(),
             },
         }
     }
@@ -119,6 +123,7 @@ impl Config {
             ("data", self.data != old.data),
             ("log.format", self.log.format != old.log.format),
             ("ingest", self.ingest != old.ingest),
+            ("transcode", self.transcode != old.transcode),
             ("delivery", self.delivery != old.delivery),
         ];
         changed

@@ -1,16 +1,20 @@
 //! Settings of the stages of the media path, each next to its conversion into what the stage takes.
 //!
-//! In → Out: `[ingest]`, `[packager]`, `[window]`, `[delivery]` of the file → the stages' own configurations, whose
+//! In → Out: `[ingest]`, `[transcode]`, `[packager]`, `[window]`, `[delivery]` of the file → the stages' own configurations, whose
 //! defaults are also the defaults here: nothing is written down twice except in `nearcast.toml`, and that is tested.
 //! Spec: none; our own.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use delivery::HttpConfig;
+use hls::ladder::{Ladder, LadderLine};
 use hls::{PackagerConfig, TsForm, WindowConfig};
 use ingest::RtmpConfig;
+use media::RenditionName;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use transcode::Mode;
 
 use super::units::{Size, Time};
 
@@ -56,6 +60,97 @@ impl Ingest {
             bitrate_max_bps: self.bitrate_max_bps,
             burst_max_bytes: self.burst_max.0,
             message_max_bytes: usize::try_from(self.message_max.0).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// Which rungs are made of `source`, and when.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Transcode {
+    mode: When,
+    bitrate_1080p_bps: u32,
+    bitrate_720p_bps: u32,
+    bitrate_480p_bps: u32,
+    bitrate_240p_bps: u32,
+    idle: Time,
+    ffmpeg: PathBuf,
+    encoder: String,
+    encoder_options: String,
+    memory_max: Size,
+}
+
+/// When rungs are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum When {
+    OnDemand,
+    Always,
+    Never,
+}
+
+impl Default for Transcode {
+    fn default() -> Self {
+        let config = transcode::Config::default();
+        let bitrate = |name| {
+            let mut lines = config.ladder.0.iter();
+            lines
+                .find(|line| line.name == name)
+                .map_or(0, |line| line.bitrate_bps)
+        };
+        Self {
+            mode: match config.mode {
+                Mode::OnDemand => When::OnDemand,
+                Mode::Always => When::Always,
+                Mode::Never => When::Never,
+            },
+            bitrate_1080p_bps: bitrate(RenditionName::P1080),
+            bitrate_720p_bps: bitrate(RenditionName::P720),
+            bitrate_480p_bps: bitrate(RenditionName::P480),
+            bitrate_240p_bps: bitrate(RenditionName::P240),
+            idle: Time(config.idle),
+            encoder_options: config.encoder_options.join(" "),
+            memory_max: Size(config.memory_max),
+            ffmpeg: config.ffmpeg,
+            encoder: config.encoder,
+        }
+    }
+}
+
+impl Transcode {
+    /// No rungs: for a machine whose ffmpeg is not usable.
+    pub(crate) fn disable(&mut self) {
+        self.mode = When::Never;
+    }
+
+    pub(crate) fn to_config(&self) -> transcode::Config {
+        let lines = [
+            (RenditionName::P1080, self.bitrate_1080p_bps),
+            (RenditionName::P720, self.bitrate_720p_bps),
+            (RenditionName::P480, self.bitrate_480p_bps),
+            (RenditionName::P240, self.bitrate_240p_bps),
+        ];
+        let lines = lines
+            .into_iter()
+            .filter(|(_, bitrate_bps)| *bitrate_bps > 0);
+        let options = self.encoder_options.split_whitespace();
+        transcode::Config {
+            mode: match self.mode {
+                When::OnDemand => Mode::OnDemand,
+                When::Always => Mode::Always,
+                When::Never => Mode::Never,
+            },
+            ladder: Ladder(
+                lines
+                    .map(|(name, bitrate_bps)| LadderLine { name, bitrate_bps })
+                    .collect(),
+            ),
+            ffmpeg: self.ffmpeg.clone(),
+            encoder: self.encoder.clone(),
+            encoder_options: options.map(str::to_owned).collect(),
+            idle: self.idle.0,
+            memory_max: self.memory_max.0,
+            ..transcode::Config::default()
         }
     }
 }
