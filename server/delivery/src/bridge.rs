@@ -55,13 +55,14 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     let server = Arc::clone(&ticket.server);
     let pace = server.sweeper.watch();
+    let peer = ticket.peer;
     let watched = Watched {
         inner: stream,
         received,
         pace: Arc::clone(&pace),
         guard: FrameGuard::default(),
+        _ticket: ticket,
     };
-    let peer = ticket.peer;
     let service = service_fn({
         let (server, pace) = (Arc::clone(&server), Arc::clone(&pace));
         move |request| answer(Arc::clone(&server), Arc::clone(&pace), peer, request)
@@ -150,6 +151,8 @@ struct Watched<S> {
     received: Bytes,
     pace: Arc<Pace>,
     guard: FrameGuard,
+    /// Held as long as the socket is open, also after an upgrade.
+    _ticket: Ticket,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {

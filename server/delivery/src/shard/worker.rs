@@ -53,6 +53,16 @@ struct Group {
     served: usize,
 }
 
+impl Group {
+    /// The list has changed under a pass that counts places: look at all again, most are up to date. Otherwise one that
+    /// joins could be visited in place of another, or one that moves into a gap be left out.
+    fn start_over(&mut self) {
+        if self.active {
+            self.remaining = self.viewers.len();
+        }
+    }
+}
+
 impl Worker {
     pub(super) fn new(
         poll: Poll,
@@ -182,8 +192,10 @@ impl Worker {
         let viewer = &mut self.viewers[key];
         viewer.start(start, Instant::now());
         viewer.group = group;
-        viewer.slot = self.groups[group].viewers.len();
-        self.groups[group].viewers.push(key);
+        let group = &mut self.groups[group];
+        viewer.slot = group.viewers.len();
+        group.viewers.push(key);
+        group.start_over();
         self.metrics.viewers.increment(1);
         self.make_ready(key);
     }
@@ -224,7 +236,8 @@ impl Worker {
         let Some(group) = self.groups.get_mut(key) else {
             return;
         };
-        group.subscription.pending.store(false, Ordering::Release);
+        // An exchange, not a store: who found the flag set has its append seen by what follows here.
+        group.subscription.pending.swap(false, Ordering::AcqRel);
         group.remaining = group.viewers.len();
         group.chunks = group.object.progress().chunks;
         if !group.active {
@@ -388,10 +401,8 @@ impl Worker {
         if let Some(&moved) = group.viewers.get(slot) {
             self.viewers[moved].slot = slot;
         }
-        if group.active {
-            // The viewer moved into the gap may have been ahead of the cursor: look at all again, most are up to date.
-            group.remaining = group.viewers.len();
-        } else if group.viewers.is_empty() {
+        group.start_over();
+        if group.viewers.is_empty() && !group.active {
             self.remove_group(key);
         }
     }

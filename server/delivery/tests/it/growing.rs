@@ -408,6 +408,66 @@ async fn every_viewer_gets_every_byte_whenever_it_joins() {
 }
 
 #[tokio::test]
+async fn crowds_that_come_and_go_at_any_moment_disturb_nobody() {
+    let mut stage = Stage::on_air().await;
+    let mut steady = Vec::new();
+    for _ in 0..5 {
+        let mut viewer = stage.connect().await;
+        steady.push(tokio::spawn(async move {
+            let mut all = Vec::new();
+            for msn in 0..12 {
+                let head = viewer.get(&format!("/live/show/source/1.{msn}.m4s")).await;
+                all.extend(viewer.body(&head).await);
+            }
+            all
+        }));
+    }
+    let mut crowd = Vec::new();
+    let mut expect = Vec::new();
+    // Any fixed sequence that looks random will do; this is a linear congruential one.
+    let mut random = 1_u64;
+    let mut next = |limit: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (random >> 33) % limit
+    };
+    for msn in 0..12 {
+        for chunk in 0..=next(20) {
+            for _ in 0..next(12) {
+                let mut viewer = stage.connect().await;
+                let msn = msn + next(4);
+                viewer
+                    .send(&format!(
+                        "GET /live/show/source/1.{msn}.m4s HTTP/1.1\r\nHost: x\r\n\r\n"
+                    ))
+                    .await;
+                crowd.push(viewer);
+            }
+            for _ in 0..next(12) {
+                if !crowd.is_empty() {
+                    let index = usize::try_from(next(crowd.len() as u64)).unwrap();
+                    crowd.swap_remove(index);
+                }
+            }
+            let text = format!("{msn}.{chunk};");
+            expect.extend_from_slice(text.as_bytes());
+            stage.chunk(1, msn, &text);
+            tokio::task::yield_now().await;
+        }
+        stage.end(1, msn);
+        stage.begin(1, msn + 1);
+    }
+    for viewer in steady {
+        assert_eq!(viewer.await.unwrap(), expect);
+    }
+    drop(crowd);
+    let live = std::sync::Arc::clone(&stage.live);
+    stage.writer.take().unwrap().finish();
+    until("nobody", || live.viewers() == 0).await;
+}
+
+#[tokio::test]
 async fn a_viewer_that_leaves_is_noticed() {
     let mut stage = Stage::on_air().await;
     let mut viewers = Vec::new();
