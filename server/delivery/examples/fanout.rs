@@ -72,7 +72,7 @@ fn main() -> anyhow::Result<()> {
         .build()?
         .block_on(server(&options))?;
     println!(
-        "{:>8} {:>14} {:>22}   append → reader, ms: p50 p90 p99 max",
+        "{:>8} {:>14} {:>22}   append → reader, ms: p50 p90 p99 (chunks)",
         "", "CPU µs/send", "memory kB/viewer"
     );
     for (name, run) in [("floor", &floor), ("server", &server)] {
@@ -312,7 +312,7 @@ fn readers(arguments: &[String]) -> anyhow::Result<()> {
     let (viewers, broadcasts): (usize, usize) = (arguments[1].parse()?, arguments[2].parse()?);
     let mut poll = Poll::new()?;
     let mut sockets = Vec::new();
-    for index in 0..viewers {
+    for index in 0..viewers - PROBES {
         let mut socket = TcpStream::connect(address)?;
         let path = format!("b{}", index % broadcasts);
         request(&mut socket, &path, 0)?;
@@ -326,9 +326,12 @@ fn readers(arguments: &[String]) -> anyhow::Result<()> {
             msn: 0,
         });
     }
+    let probes: Vec<_> = (0..PROBES)
+        .map(|index| start_probe(address, index % broadcasts))
+        .collect();
     let mut latencies = Vec::new();
     let mut events = Events::with_capacity(4096);
-    let mut open = viewers;
+    let mut open = viewers - PROBES;
     let mut buffer = vec![0; 1 << 20];
     while open > 0 {
         poll.poll(&mut events, None)?;
@@ -363,21 +366,61 @@ fn readers(arguments: &[String]) -> anyhow::Result<()> {
             }
         }
     }
-    latencies.sort_unstable();
-    let at = |quantile: f64| {
-        latencies
-            .get((latencies.len() as f64 * quantile) as usize)
-            .map_or(0.0, |nanos| *nanos as f64 / 1e6)
-    };
+    let probed = probes
+        .into_iter()
+        .flat_map(|probe| probe.join().unwrap_or_default())
+        .collect();
     println!(
-        "{:.2} {:.2} {:.2} {:.2} ({} chunks)",
-        at(0.5),
-        at(0.9),
-        at(0.99),
-        at(0.999_999),
-        latencies.len()
+        "crowd {} probes {}",
+        quantiles(latencies),
+        quantiles(probed)
     );
     Ok(())
+}
+
+/// A viewer with a thread of its own, so that it does not wait for others to be read.
+fn start_probe(address: SocketAddr, broadcast: usize) -> std::thread::JoinHandle<Vec<u64>> {
+    std::thread::spawn(move || {
+        let mut latencies = Vec::new();
+        let _ = probe(address, broadcast, &mut latencies);
+        latencies
+    })
+}
+
+fn probe(address: SocketAddr, broadcast: usize, latencies: &mut Vec<u64>) -> std::io::Result<()> {
+    let mut socket = TcpStream::connect(address)?;
+    let mut buffer = vec![0; 1 << 16];
+    for msn in 0.. {
+        request(&mut socket, &format!("b{broadcast}"), msn)?;
+        loop {
+            let count = socket.read(&mut buffer)?;
+            let now = monotonic_nanos();
+            if count == 0 {
+                return Ok(());
+            }
+            let bytes = &buffer[..count];
+            if let Some(at) = find(&bytes[..count.min(64)], MAGIC).filter(|at| count >= at + 16) {
+                let stamp: [u8; 8] = bytes[at + 8..at + 16].try_into().unwrap_or_default();
+                latencies.push(now.saturating_sub(u64::from_le_bytes(stamp)));
+            }
+            if bytes.ends_with(b"0\r\n\r\n") {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn quantiles(mut latencies: Vec<u64>) -> String {
+    latencies.sort_unstable();
+    let at = |quantile: f64| {
+        let index = (latencies.len() as f64 * quantile) as usize;
+        latencies
+            .get(index)
+            .map_or(0.0, |nanos| *nanos as f64 / 1e6)
+    };
+    let quantiles = [0.5, 0.9, 0.99].map(|quantile| format!("{:.2}", at(quantile)));
+    format!("{} ({})", quantiles.join(" "), latencies.len())
 }
 
 fn request(socket: &mut impl std::io::Write, broadcast: &str, msn: u64) -> std::io::Result<()> {
@@ -427,3 +470,6 @@ fn resident() -> anyhow::Result<f64> {
 }
 
 const MAGIC: &[u8; 8] = b"fan-out!";
+
+/// Readers that measure with a thread of their own.
+const PROBES: usize = 4;
