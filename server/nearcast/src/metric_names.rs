@@ -173,7 +173,14 @@ mod tests {
     use super::*;
 
     /// The crates of `server/` that are part of the binary.
-    const CRATES: [&str; 5] = ["control", "delivery", "ingest", "nearcast", "origin"];
+    const CRATES: [&str; 6] = [
+        "control",
+        "delivery",
+        "ingest",
+        "nearcast",
+        "origin",
+        "transcode",
+    ];
 
     /// Every string literal in their sources that names a metric.
     fn used() -> BTreeSet<String> {
