@@ -3,6 +3,7 @@
 //! In → Out: synthetic broadcasts → text, kept as snapshots beside this file.
 //! Spec: RFC 8216bis; community LHLS; design "Playlists".
 
+use hls::ladder::Rung;
 use hls::playlist::media::{Announce, Form, MediaRequest, Report, Skip, render};
 use hls::playlist::multivariant;
 use hls::{Boundaries, PackagerConfig, Selection, WindowConfig};
@@ -209,10 +210,22 @@ fn two_renditions() {
     ];
     insta::assert_snapshot!(
         "multivariant",
-        multivariant::render(&renditions, Form::Fmp4, Announce::Prefetch)
+        multivariant::render(&renditions, &[], Form::Fmp4, Announce::Prefetch)
     );
     insta::assert_snapshot!(
         "multivariant_ts_plain",
-        multivariant::render(&renditions, Form::Ts, Announce::Plain)
+        multivariant::render(&renditions, &[], Form::Ts, Announce::Plain)
+    );
+    // A rung that does not run stands between them, with what is decided before its first picture.
+    let rung = Rung {
+        name: RenditionName::P240,
+        width: 426,
+        height: 240,
+        bitrate_bps: 400_000,
+        level: 21,
+    };
+    insta::assert_snapshot!(
+        "multivariant_with_a_rung_on_offer",
+        multivariant::render(&renditions, &[rung], Form::Fmp4, Announce::Prefetch)
     );
 }
