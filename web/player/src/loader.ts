@@ -158,7 +158,7 @@ export class Loader {
           early.catch(() => undefined);
         }
         const variants = parseMultivariant(await this.text(this.url), this.url);
-        this.variant = variants.reduce((best, one) => (one.bandwidthBps > best.bandwidthBps ? one : best));
+        this.variant = bestVariant(variants);
         if (this.variant.url !== guess) early = null;
       }
       return parseMedia(await (early ?? this.text(this.variant.url)), this.variant.url);
@@ -345,4 +345,11 @@ function chunkSeconds(chunk: Chunk, init: InitSection): number {
     longest = Math.max(longest, ticks / track.timescale);
   }
   return longest;
+}
+
+/** The largest picture; a rung below it may well have the higher bitrate. */
+function bestVariant(variants: Variant[]): Variant {
+  const better = (one: Variant, best: Variant): boolean =>
+    one.height !== best.height ? one.height > best.height : one.bandwidthBps > best.bandwidthBps;
+  return variants.reduce((best, one) => (better(one, best) ? one : best));
 }

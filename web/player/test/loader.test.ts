@@ -50,6 +50,17 @@ test('a best rendition of another name costs one more request', async () => {
   assert.deepEqual(output.chunks, ['1.10@0']);
 });
 
+test('the largest picture is taken, also where a smaller one has the higher bitrate', async () => {
+  const { server, clock, output } = await begin((fresh) => {
+    fresh.live(1, 10);
+    fresh.rungs = '#EXT-X-STREAM-INF:BANDWIDTH=1386000,CODECS="avc1.64001f",RESOLUTION=854x480\n480p/index.m3u8\n';
+  });
+  server.body('1.10').send(halfSecond(0));
+  await clock.advance(10);
+  assert.equal(server.count('480p'), 0);
+  assert.deepEqual(output.chunks, ['1.10@0']);
+});
+
 test('while all is well no playlist is read again, and at most two segments are open', async () => {
   const { server, output, clock } = await begin();
   for (let msn = 10; msn < 40; msn += 1) {

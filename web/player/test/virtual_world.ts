@@ -105,6 +105,8 @@ export class FakeServer {
   mediaPlaylist = '';
   /** The one rendition of the multivariant playlist. */
   variant = 'source/index.m3u8';
+  /** Lines of further renditions. */
+  rungs = '';
 
   fetch = async (url: string, init: RequestInit): Promise<Response> => {
     const path = new URL(url).pathname;
@@ -113,7 +115,7 @@ export class FakeServer {
     if (this.unreachable) throw new TypeError('fetch failed');
     const refusal = this.refusals.get(path);
     if (refusal !== undefined) return new Response('', { status: refusal });
-    if (path === '/live/x/index.m3u8') return new Response(`#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e"\n${this.variant}\n`);
+    if (path === '/live/x/index.m3u8') return new Response(`#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e",RESOLUTION=1280x720\n${this.variant}\n${this.rungs}`);
     if (path.endsWith('/index.m3u8')) return new Response(this.mediaPlaylist);
     if (path.endsWith('.init.mp4')) {
       await this.heldInits.get(path)?.released;
