@@ -14,8 +14,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
-/// Seconds of new inputs for each target in the test command; nightly runs give more.
-const GROW_SECONDS: u32 = 4;
+/// New inputs for each target in the test command, and the seconds that they may take. The seed is fixed, so that a run
+/// that is green is green again: looking further is `cargo fuzz run TARGET`, for as long as one likes.
+const GROW_RUNS: u32 = 20_000;
+const GROW_SECONDS: u32 = 6;
 
 /// The targets' names, from their files.
 pub(crate) fn targets() -> Result<Vec<String>> {
@@ -63,6 +65,7 @@ pub(crate) fn replay_and_grow(target: &str) -> Result<String> {
         &format!("fuzz-{target}"),
         Command::new(binary(target)?)
             .current_dir(shell::root().join("fuzz"))
+            .args(["-seed=1", "-reload=0", &format!("-runs={GROW_RUNS}")])
             .arg(format!("-max_total_time={GROW_SECONDS}"))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
             .args(["-rss_limit_mb=1024", "-timeout=5", "-print_final_stats=1"])

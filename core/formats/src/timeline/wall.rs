@@ -41,7 +41,8 @@ struct Slope {
 impl Slope {
     fn at(self, time: Timestamp) -> i64 {
         let passed = time.since(self.from).as_nanos().max(0);
-        let reach = passed / 1_000 * self.per_thousand;
+        // Multiplied before it is divided: each nanosecond of media time moves the anchor by less than one.
+        let reach = passed.saturating_mul(self.per_thousand) / 1_000;
         self.anchor + (self.target - self.anchor).clamp(-reach, reach)
     }
 }
