@@ -21,8 +21,11 @@ export async function launch({ args = [] } = {}) {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', headless: true, args: [...FLAGS, ...args] });
 }
 
-/** A page in a context of its own, with console errors and failed scripts collected in `problems`. */
-export async function open(browser, { viewport = { width: 1280, height: 800 }, ...options } = {}) {
+/**
+ * A page in a context of its own, with console errors and failed scripts collected in `problems`. Small by default: without a
+ * GPU each shown pixel is the processor's work, and a machine of two cores has the encoder and the server to run as well.
+ */
+export async function open(browser, { viewport = { width: 640, height: 360 }, ...options } = {}) {
   const context = await browser.newContext({ viewport, ...options });
   await arm(context);
   const page = await context.newPage();

@@ -85,7 +85,8 @@ export async function arm(context) {
 
 /** Forgets the samples so far, so that start-up and steady state can be told apart. */
 export const reset = (page) => page.evaluate(() => {
-  Object.assign(window.__probe, { pictures: [], ages: [], unreadable: 0, waits: 0, seeks: 0, rates: [] });
+  const decodedBefore = window.__probe.video?.getVideoPlaybackQuality().totalVideoFrames ?? 0;
+  Object.assign(window.__probe, { pictures: [], ages: [], unreadable: 0, waits: 0, seeks: 0, rates: [], decodedBefore });
 });
 
 /** The samples since the last reset, and what the element says about itself. */
@@ -98,7 +99,7 @@ export const collect = (page) => page.evaluate(() => {
     url: location.href,
     playerStart: window.__playerStart ?? playlist?.startTime ?? null,
     dropped: quality?.droppedVideoFrames ?? null,
-    decoded: quality?.totalVideoFrames ?? null,
+    decoded: quality ? quality.totalVideoFrames - (window.__probe.decodedBefore ?? 0) : null,
     audioBytes: video?.webkitAudioDecodedByteCount ?? null,
     currentTime: video?.currentTime ?? null,
     buffered: video?.buffered.length ? video.buffered.end(video.buffered.length - 1) - video.currentTime : null,

@@ -46,7 +46,7 @@ async function comesBack(t, name, first, second, check = () => {}) {
     t.diagnostic(`back on screen ${seen - back} ms after the publisher was started, ${(firstBack.delay).toFixed(0)} ms after its first shown picture was painted`);
     await delay(2500);
     const after = await watch(page, 5000);
-    flows(after, { longest: 700, share: 0.8 });
+    flows(after, { longest: 700 });
     assert.equal(await page.evaluate(() => window.__sameDocument), true, 'without a reload');
     const playlist = await read(server.url(`/live/${name}/source/index.m3u8`));
     assert.ok(playlist.msn + playlist.segments.length > before.msn + before.segments.length, 'numbers go on');
@@ -85,7 +85,7 @@ test('ing_19_a_newer_publisher_takes_over_and_the_old_one_is_told', async () => 
     newer = pattern(server.rtmp('takeover'));
     await old.ended;
     await delay(3000);
-    flows(await watch(page, 4000), { longest: 700, share: 0.8 });
+    flows(await watch(page, 4000), { longest: 700 });
     assert.equal(newer.status, undefined, 'the newer one goes on');
   } finally {
     await close();
