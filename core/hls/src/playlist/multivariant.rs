@@ -39,6 +39,8 @@ pub struct Variant {
     pub resolution: Option<(u32, u32)>,
     /// `FRAME-RATE` in thousandths of pictures a second.
     pub frame_rate_milli: Option<u64>,
+    /// `CLOSED-CAPTIONS=NONE`: nobody need look for any in the pictures.
+    pub captions_none: bool,
     /// Relative to the playlist.
     pub uri: String,
 }
@@ -93,6 +95,7 @@ fn promised(rung: &Rung, source: &Snapshot, form: Form, announce: Announce) -> V
             (rung.width, rung.height)
         }),
         frame_rate_milli: source.frame_duration.map(frame_rate),
+        captions_none: true,
         uri: uri(rung.name, form, announce),
     }
 }
@@ -135,6 +138,8 @@ fn variant(name: RenditionName, snapshot: &Snapshot, form: Form, announce: Annou
             .frame_duration
             .filter(|_| video.is_some())
             .map(frame_rate),
+        // All variants say so or none. Without it Shaka 5.2 looks for captions in the open segment, and fails.
+        captions_none: true,
         uri: uri(name, form, announce),
     }
 }
@@ -163,6 +168,9 @@ impl fmt::Display for MultivariantPlaylist {
             }
             if let Some(rate) = variant.frame_rate_milli {
                 write!(f, ",FRAME-RATE={}.{:03}", rate / 1_000, rate % 1_000)?;
+            }
+            if variant.captions_none {
+                write!(f, ",CLOSED-CAPTIONS=NONE")?;
             }
             writeln!(f, "\n{}", variant.uri)?;
         }

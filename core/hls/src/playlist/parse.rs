@@ -404,6 +404,7 @@ fn variant(list: &str) -> Option<Variant> {
         codecs: quoted(list, "CODECS"),
         resolution,
         frame_rate_milli: rate,
+        captions_none: attribute(list, "CLOSED-CAPTIONS") == Some("NONE"),
         uri: String::new(),
     })
 }

@@ -225,16 +225,26 @@ fn multivariant() -> impl Strategy<Value = MultivariantPlaylist> {
         prop::option::of("[a-z0-9.,]{1,30}"),
         prop::option::of((1_u32..20_000, 1_u32..20_000)),
         prop::option::of(1_u64..400_000),
+        any::<bool>(),
         uri(),
     )
         .prop_map(
-            |(bandwidth_bps, average_bandwidth_bps, codecs, resolution, frame_rate_milli, uri)| {
+            |(
+                bandwidth_bps,
+                average_bandwidth_bps,
+                codecs,
+                resolution,
+                frame_rate_milli,
+                captions_none,
+                uri,
+            )| {
                 Variant {
                     bandwidth_bps,
                     average_bandwidth_bps,
                     codecs,
                     resolution,
                     frame_rate_milli,
+                    captions_none,
                     uri,
                 }
             },
