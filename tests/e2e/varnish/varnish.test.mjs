@@ -66,7 +66,8 @@ test('two hundred viewers of one growing segment are one request to the origin, 
       added.push(times[i].at - chunk.at);
     }
   }
-  assert.ok(reference.length > 40, `${reference.length} chunks`);
+  // Two seconds of thirty pictures; at a low bitrate two or three of them share a chunk.
+  assert.ok(reference.length >= 20, `${reference.length} chunks`);
   t.diagnostic(`Varnish adds p50 ${quantile(added, 0.5).toFixed(1)} p99 ${quantile(added, 0.99).toFixed(1)} max ${quantile(added, 1).toFixed(1)} ms to a chunk, ${VIEWERS} viewers`);
   // Two hundred readers in one JavaScript thread beside the servers: their own time is inside.
   assert.ok(quantile(added, 0.5) <= 40, 'p50');

@@ -68,7 +68,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             .args(["--rtmp", &format!("0.0.0.0:{}", options.rtmp_port)])
             .arg("--data")
             .arg(&data)
-            .stdin(Stdio::null()),
+            .stdin(Stdio::null())
+            // What it prints is about any server; what a newcomer needs is printed below.
+            .stdout(Stdio::null()),
     )?;
     until_ready(&mut server, options.http_port)?;
     let publisher = if options.sample {
