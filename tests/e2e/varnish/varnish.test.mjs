@@ -20,7 +20,8 @@ let publisher;
 
 before(async () => {
   server = await Nearcast.start();
-  publisher = pattern(server.rtmp('live'));
+  // A chunk for each frame: at low bitrates two share one.
+  publisher = pattern(server.rtmp('live'), { args: ['--bitrate', '3M'] });
   await server.live('live');
   cache = await Varnish.start(server.httpPort);
 });

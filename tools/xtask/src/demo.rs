@@ -61,6 +61,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
     let data = shell::root().join("target/demo-data");
     fs::create_dir_all(&data)?;
+    let log = data.join("server.log");
+    let output = fs::File::create(&log)?;
     let mut server = shell::Running::spawn(
         Command::new(&binary)
             .args(["serve", "--dev"])
@@ -69,10 +71,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             .arg("--data")
             .arg(&data)
             .stdin(Stdio::null())
-            // What it prints is about any server; what a newcomer needs is printed below.
-            .stdout(Stdio::null()),
+            .stdout(output.try_clone()?)
+            .stderr(output),
     )?;
-    until_ready(&mut server, options.http_port)?;
+    until_ready(&mut server, options.http_port)
+        .with_context(|| format!("server:\n{}", last_lines(&log)))?;
     let publisher = if options.sample {
         Some(publish_sample(&binary, options)?)
     } else {
@@ -181,7 +184,7 @@ Publish your own:
   OBS      Settings, Stream, Service \"Custom\": server rtmp://127.0.0.1:{rtmp}/live, stream key mine
   then     http://127.0.0.1:{http}/b/mine
 
-Ctrl-C stops everything.
+The server's log is target/demo-data/server.log. Ctrl-C stops everything.
 "
     )
 }
@@ -199,7 +202,11 @@ fn watch_over(
             break Ok(ExitCode::SUCCESS);
         }
         if let Some(status) = server.poll()? {
-            break Err(anyhow::anyhow!("the server ended by itself ({status})"));
+            let log = shell::root().join("target/demo-data/server.log");
+            break Err(anyhow::anyhow!(
+                "the server ended by itself ({status}):\n{}",
+                last_lines(&log)
+            ));
         }
         if let Some(child) = &mut publisher
             && let Some(status) = child.poll()?
