@@ -15,8 +15,7 @@ use crate::{packages, shell};
 /// Runs one bench; the arguments are its own.
 pub(crate) fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
     match name {
-        "glass-to-glass" => browser_bench("glass-to-glass.mjs", arguments)?,
-        "varnish" => browser_bench("varnish.mjs", arguments)?,
+        "glass-to-glass" | "varnish" => script(name, arguments)?,
         "fanout" => {
             packages::ensure(&[packages::PUBLISH, packages::PEER])?;
             compile::pages()?;
@@ -33,7 +32,8 @@ pub(crate) fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn browser_bench(script: &str, arguments: Vec<OsString>) -> Result<()> {
+/// `bench/NAME/NAME.mjs`, which uses the harness of the end-to-end tests.
+fn script(name: &str, arguments: Vec<OsString>) -> Result<()> {
     packages::ensure(&[
         packages::WEB,
         packages::PUBLISH,
@@ -41,12 +41,13 @@ fn browser_bench(script: &str, arguments: Vec<OsString>) -> Result<()> {
         packages::PEER,
         packages::CACHE,
     ])?;
-    compile::everything(Profile::Release)?;
+    compile::pages()?;
+    compile::binary(Profile::Release, &["nearcast", "loadgen"])?;
     compile::install(&shell::root().join("tests/e2e"))?;
     shell::run(
         Command::new("node")
             .current_dir(shell::root())
-            .arg(shell::root().join("bench/glass-to-glass").join(script))
+            .arg(shell::root().join(format!("bench/{name}/{name}.mjs")))
             .env(
                 "NEARCAST_BINARY",
                 compile::binary_path(Profile::Release, "nearcast"),
