@@ -27,6 +27,7 @@ pub(super) struct Lane {
     last_dts: Option<Timestamp>,
     last_random_access: Option<Timestamp>,
     refused: u32,
+    usual: Duration,
     /// Distances of the last units, newest last.
     recent: Vec<u64>,
     /// The largest deviation from the usual distance in this segment.
@@ -58,6 +59,7 @@ impl Lane {
             last_dts: None,
             last_random_access: None,
             refused: 0,
+            usual: declared.unwrap_or(USUAL),
             recent: Vec::with_capacity(RECENT),
             jitter: Duration::ZERO,
             next_ticks: None,
@@ -122,6 +124,7 @@ impl Lane {
             self.recent.push(distance.as_nanos());
         }
         self.last_dts = Some(unit.dts);
+        self.usual = self.reckon();
     }
 
     /// The same session had another configuration before: decode times go on from there.
@@ -147,30 +150,36 @@ impl Lane {
     }
 
     /// The usual distance of two units: as declared, unless what is seen contradicts it.
-    pub(super) fn usual(&self) -> Duration {
-        let seen = (self.recent.len() >= 8).then(|| {
-            let mut sorted = self.recent.clone();
-            sorted.sort_unstable();
-            sorted[sorted.len() / 2]
-        });
-        match (self.declared, seen) {
-            (Some(declared), Some(seen)) => {
-                let nanos = declared.as_nanos();
-                // Stamps are often whole milliseconds: that much is not a contradiction.
-                let agrees = nanos.abs_diff(seen) <= (nanos / 10).max(1_500_000);
-                if agrees {
-                    declared
-                } else {
-                    Duration::from_nanos(seen)
-                }
-            }
-            (Some(declared), None) => declared,
-            (None, Some(seen)) => Duration::from_nanos(seen),
+    pub(super) const fn usual(&self) -> Duration {
+        self.usual
+    }
+
+    fn reckon(&self) -> Duration {
+        match (self.declared, self.seen()) {
+            (Some(declared), Some(seen)) if !agree(declared.as_nanos(), seen.as_nanos()) => seen,
+            (Some(declared), _) => declared,
+            (None, Some(seen)) => seen,
             (None, None) => self
                 .recent
                 .last()
                 .map_or(USUAL, |last| Duration::from_nanos(*last)),
         }
+    }
+
+    /// The mean of the last distances, without those far from their median.
+    fn seen(&self) -> Option<Duration> {
+        if self.recent.len() < RECENT / 2 {
+            return None;
+        }
+        let mut sorted = [0; RECENT];
+        let sorted = &mut sorted[..self.recent.len()];
+        sorted.copy_from_slice(&self.recent);
+        sorted.sort_unstable();
+        let median = sorted[sorted.len() / 2];
+        let usual = || sorted.iter().filter(|distance| agree(**distance, median));
+        Some(Duration::from_nanos(
+            usual().sum::<u64>() / usual().count().max(1) as u64,
+        ))
     }
 
     /// The largest deviation since the last call.
@@ -187,6 +196,11 @@ impl Lane {
         self.next_ticks = Some(placed + duration);
         placed
     }
+}
+
+/// Whether two distances are the same one. Stamps are often whole milliseconds: that much is not a contradiction.
+fn agree(left: u64, right: u64) -> bool {
+    left.abs_diff(right) <= (right / 10).max(1_500_000)
 }
 
 fn sane(duration: Duration) -> bool {
