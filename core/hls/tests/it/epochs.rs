@@ -6,7 +6,7 @@
 use hls::{Output, PackagerConfig, State};
 use media::{DiscontinuityReason, EndReason, Event, UnixTime};
 
-use crate::studio::{ON_AIR, Rendition, Show, audio_track, shifted, video_track};
+use crate::studio::{ON_AIR, Rendition, Show, audio_track, config, shifted, video_track};
 
 /// Names, discontinuities and dates of all segments.
 fn starts(rendition: &Rendition) -> Vec<(String, bool, i64)> {
@@ -44,7 +44,7 @@ fn wire(rendition: &Rendition) -> Vec<i64> {
 
 #[test]
 fn ing_18_a_publisher_that_comes_back_goes_on_in_a_new_epoch() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition
         .feed(&Show::default().session(3_000))
         .end(EndReason::Lost);
@@ -94,7 +94,7 @@ fn ing_18_other_resolution_codec_parameters_and_track_count() {
         },
     ];
     for other in others {
-        let mut rendition = Rendition::new(PackagerConfig::default());
+        let mut rendition = Rendition::new(config());
         rendition.feed(&base.session(3_000)).end(EndReason::Lost);
         rendition.feed(
             &Show {
@@ -116,7 +116,7 @@ fn ing_18_other_resolution_codec_parameters_and_track_count() {
 #[test]
 fn a_publisher_whose_clock_is_behind_never_moves_time_back() {
     // The server's clock was set back by an hour between two sessions.
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition
         .feed(
             &Show {
@@ -154,7 +154,7 @@ fn pkg_10_new_parameter_sets_close_the_segment_and_begin_an_epoch() {
         audio_track(48_000),
     ]));
     events.extend(later);
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&events);
     let starts = starts(&rendition);
     // The segment that was open ends with its last picture; the next begins at the next random access point.
@@ -183,7 +183,7 @@ fn pkg_10_new_parameter_sets_close_the_segment_and_begin_an_epoch() {
 #[test]
 fn the_same_tracks_again_change_nothing() {
     let show = Show::default();
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     for event in show.session(5_000) {
         rendition.feed(&[event, show.tracks()]);
     }
@@ -197,7 +197,7 @@ fn the_same_tracks_again_change_nothing() {
 #[test]
 fn tracks_that_change_twice_before_a_picture_cost_one_epoch() {
     let show = Show::default();
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&show.session(2_500));
     for width in [320, 480, 640] {
         rendition.feed(&[Event::Tracks(vec![
@@ -220,7 +220,7 @@ fn tracks_that_change_twice_before_a_picture_cost_one_epoch() {
 #[test]
 fn ing_15_time_that_goes_back_is_a_discontinuity_with_growing_dates() {
     // Ingest tells the jump; the units then begin again at 0 while the wall clock goes on.
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&Show::default().session(5_000));
     rendition.feed(&[Event::Discontinuity(DiscontinuityReason::Backwards)]);
     rendition.feed(
@@ -257,7 +257,7 @@ fn ing_15_time_that_goes_back_is_a_discontinuity_with_growing_dates() {
 
 #[test]
 fn ing_15_time_that_goes_back_unannounced_heals() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&Show::default().session(5_000));
     rendition.feed(
         &Show {
@@ -279,7 +279,7 @@ fn ing_15_time_that_goes_back_unannounced_heals() {
 
 #[test]
 fn a_leap_ahead_is_a_discontinuity_placed_by_the_wall_clock() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&Show::default().session(5_000));
     let leap = shifted(
         Show {
@@ -296,7 +296,7 @@ fn a_leap_ahead_is_a_discontinuity_placed_by_the_wall_clock() {
 
 #[test]
 fn wall_clock_claims_from_the_future_are_bounded() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     for event in (Show {
         from_millis: 86_400_000,
         ..Show::default()
@@ -313,7 +313,7 @@ fn wall_clock_claims_from_the_future_are_bounded() {
 
 #[test]
 fn a_session_without_usable_tracks_is_nobody() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&[Event::Tracks(vec![])]);
     rendition.feed(&Show::default().units(1_000));
     assert!(rendition.outputs.is_empty());

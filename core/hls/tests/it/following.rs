@@ -7,15 +7,15 @@ use formats::container::fmp4::demux::{Demuxer, Item, Limits};
 use hls::{Boundaries, PackagerConfig, Selection};
 use media::{DiscontinuityReason, EndReason, Event, SegmentId, TrackId};
 
-use crate::studio::{Rendition, Show, audio_track, video_track, without};
+use crate::studio::{Rendition, Show, audio_track, config, video_track, without};
 
 /// Feeds both as the broadcast's task does.
 fn run(events: &[Event], selection: Selection) -> (Rendition, Rendition) {
-    let mut source = Rendition::new(PackagerConfig::default());
+    let mut source = Rendition::new(config());
     let follow = PackagerConfig {
         selection,
         boundaries: Boundaries::Follow,
-        ..PackagerConfig::default()
+        ..config()
     };
     let mut follower = Rendition::new(follow);
     for event in events {
@@ -157,10 +157,10 @@ fn a_rung_cuts_at_the_same_random_access_points() {
 #[test]
 fn a_rung_that_comes_late_begins_at_the_next_boundary() {
     let events = Show::default().session(9_000);
-    let mut source = Rendition::new(PackagerConfig::default());
+    let mut source = Rendition::new(config());
     let follow = PackagerConfig {
         boundaries: Boundaries::Follow,
-        ..PackagerConfig::default()
+        ..config()
     };
     let mut rung = Rendition::new(follow);
     for (index, event) in events.iter().enumerate() {

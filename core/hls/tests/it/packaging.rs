@@ -7,7 +7,7 @@ use formats::container::fmp4::demux::{Demuxer, Item, Limits, Sample};
 use hls::{Output, PackagerConfig, TsForm};
 use media::{Duration, EndReason, Event, SegmentId, Timestamp, TrackId};
 
-use crate::studio::{Rendition, Show, without};
+use crate::studio::{Rendition, Show, config, without};
 
 /// The samples of each chunk of a segment.
 fn samples(rendition: &Rendition, id: SegmentId) -> Vec<Vec<Sample>> {
@@ -32,7 +32,7 @@ fn first(rendition: &Rendition) -> SegmentId {
 #[test]
 fn segments_are_cut_at_random_access_points_nearest_to_two_seconds() {
     let check = |gop: u64, expect: &[u64]| {
-        let mut rendition = Rendition::new(PackagerConfig::default());
+        let mut rendition = Rendition::new(config());
         rendition.feed(
             &Show {
                 gop,
@@ -58,7 +58,7 @@ fn segments_are_cut_at_random_access_points_nearest_to_two_seconds() {
 
 #[test]
 fn a_picture_leaves_with_the_event_that_brought_it() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&[Show::default().tracks()]);
     for event in Show::default().units(3_000) {
         let before = rendition.outputs.len();
@@ -94,7 +94,7 @@ fn nothing_is_lost_or_doubled() {
             reordered,
             ..Show::default()
         };
-        let mut rendition = Rendition::new(PackagerConfig::default());
+        let mut rendition = Rendition::new(config());
         rendition.feed(&show.session(9_000)).finish();
         let mut stored: Vec<(TrackId, bytes::Bytes)> = Vec::new();
         for id in rendition.bodies.keys().copied().collect::<Vec<_>>() {
@@ -126,7 +126,7 @@ fn nothing_is_lost_or_doubled() {
 fn a_chunk_length_joins_pictures() {
     let config = PackagerConfig {
         chunk: Some(Duration::from_millis(100)),
-        ..PackagerConfig::default()
+        ..config()
     };
     let mut rendition = Rendition::new(config);
     rendition.feed(&Show::default().session(5_000)).finish();
@@ -145,7 +145,7 @@ fn a_chunk_length_joins_pictures() {
 
 #[test]
 fn low_bitrates_join_pictures_from_the_second_segment_on() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(
         &Show {
             picture: 900,
@@ -180,7 +180,7 @@ fn parts_keep_the_rules_at_every_frame_rate() {
             let gop = 2 * rate.0 / rate.1;
             let mut rendition = Rendition::new(PackagerConfig {
                 ts: TsForm::Omitted,
-                ..PackagerConfig::default()
+                ..config()
             });
             rendition.feed(
                 &Show {
@@ -220,7 +220,7 @@ fn parts_of_variable_frame_rate_never_pass_the_target() {
         }
         _ => true,
     });
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&events).finish();
     assert_eq!(rendition.segments().len(), 10);
 }
@@ -229,7 +229,7 @@ fn parts_of_variable_frame_rate_never_pass_the_target() {
 fn sound_that_is_early_is_divided_where_the_pictures_are() {
     // A sound that begins within the last picture is heard of only after it.
     for (late, slack) in [(-200, Duration::ZERO), (0, Duration::from_millis(34))] {
-        let mut rendition = Rendition::new(PackagerConfig::default());
+        let mut rendition = Rendition::new(config());
         rendition
             .feed(
                 &Show {
@@ -263,7 +263,7 @@ fn sound_that_is_early_is_divided_where_the_pictures_are() {
 
 #[test]
 fn a_broadcast_ends() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition
         .feed(&Show::default().session(5_000))
         .end(EndReason::Finished)
@@ -283,7 +283,7 @@ fn a_broadcast_ends() {
 
 #[test]
 fn ing_16_only_sound_is_cut_by_time() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition
         .feed(
             &Show {
@@ -309,7 +309,7 @@ fn ing_16_only_sound_is_cut_by_time() {
 
 #[test]
 fn ing_16_only_pictures() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition
         .feed(
             &Show {
@@ -329,7 +329,7 @@ fn ing_16_pictures_missing_for_ten_seconds_leave_sound_alone_and_come_back() {
         ..Show::default()
     };
     let events = without(show.session(20_000), TrackId::VIDEO, 3_000..13_000);
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&events).finish();
     let tracks: Vec<(u32, usize)> = rendition
         .outputs
@@ -354,7 +354,7 @@ fn ing_16_sound_missing_for_ten_seconds_is_silence() {
         TrackId::AUDIO,
         3_000..13_000,
     );
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&events).finish();
     let mut ends: Vec<(u64, u64)> = Vec::new();
     for id in rendition.bodies.keys().copied().collect::<Vec<_>>() {
@@ -389,7 +389,7 @@ fn ing_16_sound_that_drifts_by_one_percent_stays_whole() {
             }
             other => other,
         });
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&events.collect::<Vec<_>>()).finish();
     assert_eq!(rendition.segments().len(), 15);
 }
@@ -398,7 +398,7 @@ fn ing_16_sound_that_drifts_by_one_percent_stays_whole() {
 fn a_publisher_without_random_access_points_is_cut_by_force() {
     let config = PackagerConfig {
         segment_max: Duration::from_secs(4),
-        ..PackagerConfig::default()
+        ..config()
     };
     let mut rendition = Rendition::new(config);
     rendition.feed(

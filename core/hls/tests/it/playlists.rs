@@ -9,11 +9,11 @@ use hls::playlist::multivariant;
 use hls::{Boundaries, PackagerConfig, Selection, WindowConfig};
 use media::{DiscontinuityReason, Duration, EndReason, Event, RenditionName};
 
-use crate::studio::{Rendition, Show};
+use crate::studio::{Rendition, Show, config};
 
 /// A broadcast that has been live for so long.
 fn live(millis: u64) -> Rendition {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&Show::default().session(millis));
     rendition
 }
@@ -139,7 +139,7 @@ fn when_it_has_ended() {
 
 #[test]
 fn a_long_gop_makes_the_target_duration_honest() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(
         &Show {
             gop: 150,
@@ -165,7 +165,7 @@ fn the_window_slides_and_counts_what_it_dropped() {
         length: Duration::from_secs(8),
         ..WindowConfig::default()
     };
-    let mut rendition = Rendition::with_window(PackagerConfig::default(), window);
+    let mut rendition = Rendition::with_window(config(), window);
     rendition
         .feed(&Show::default().session(3_000))
         .end(EndReason::Lost);
@@ -181,11 +181,11 @@ fn the_window_slides_and_counts_what_it_dropped() {
 
 #[test]
 fn two_renditions() {
-    let mut source = Rendition::new(PackagerConfig::default());
+    let mut source = Rendition::new(config());
     let follow = PackagerConfig {
         selection: Selection::AudioOnly,
         boundaries: Boundaries::Follow,
-        ..PackagerConfig::default()
+        ..config()
     };
     let mut audio = Rendition::new(follow);
     for event in Show::default().session(7_100) {

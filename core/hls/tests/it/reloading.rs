@@ -11,10 +11,10 @@ use hls::reload::{BlockingRequest, Decision, Freshness, Refusal, decide, hold_ma
 use hls::{PackagerConfig, Snapshot, WindowConfig};
 use media::{Duration, EndReason, Epoch, Msn, SegmentId};
 
-use crate::studio::{Rendition, Show};
+use crate::studio::{Rendition, Show, config};
 
 fn live(millis: u64) -> Rendition {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&Show::default().session(millis));
     rendition
 }
@@ -135,7 +135,7 @@ fn a_playlist_that_ended_ignores_every_directive() {
 
 #[test]
 fn before_the_first_segment_the_first_may_be_awaited() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&[Show::default().tracks()]);
     let snapshot = rendition.snapshot();
     assert!(!snapshot.has_media());
@@ -159,7 +159,7 @@ fn http_08_names_are_complete_growing_ahead_too_far_gone_or_never() {
         linger: Duration::from_secs(2),
         ..WindowConfig::default()
     };
-    let mut rendition = Rendition::with_window(PackagerConfig::default(), window);
+    let mut rendition = Rendition::with_window(config(), window);
     rendition.feed(&Show::default().session(21_000));
     let snapshot = rendition.snapshot();
     assert_eq!(

@@ -364,3 +364,11 @@ impl Rendition {
         self.bodies.iter().filter_map(complete).collect()
     }
 }
+
+/// Parts of 200 ms, so that 30, 25 and 50 pictures a second all fill them to a whole number.
+pub(crate) fn config() -> PackagerConfig {
+    PackagerConfig {
+        part_target: Duration::from_millis(200),
+        ..PackagerConfig::default()
+    }
+}

@@ -6,7 +6,7 @@
 use hls::{PackagerConfig, State, TsForm, WindowConfig};
 use media::{Duration, EndReason, Msn};
 
-use crate::studio::{Rendition, Show};
+use crate::studio::{Rendition, Show, config};
 
 #[test]
 fn the_length_of_the_window_is_bounded_over_hours() {
@@ -16,7 +16,7 @@ fn the_length_of_the_window_is_bounded_over_hours() {
     };
     let packager = PackagerConfig {
         ts: TsForm::Omitted,
-        ..PackagerConfig::default()
+        ..config()
     };
     let mut rendition = Rendition::with_window(packager, window);
     let show = Show {
@@ -44,7 +44,7 @@ fn short_segments_and_many_bytes_are_bounded_too() {
         segments_max: 6,
         ..WindowConfig::default()
     };
-    let mut rendition = Rendition::with_window(PackagerConfig::default(), window);
+    let mut rendition = Rendition::with_window(config(), window);
     // A publisher that drops twice a second.
     for session in 0..40 {
         let show = Show {
@@ -61,7 +61,7 @@ fn short_segments_and_many_bytes_are_bounded_too() {
         bytes_max: 2 << 20,
         ..WindowConfig::default()
     };
-    let mut rendition = Rendition::with_window(PackagerConfig::default(), window);
+    let mut rendition = Rendition::with_window(config(), window);
     rendition.feed(
         &Show {
             picture: 20_000,
@@ -82,7 +82,7 @@ fn never_less_than_three_target_durations_are_listed() {
         length: Duration::from_secs(4),
         ..WindowConfig::default()
     };
-    let mut rendition = Rendition::with_window(PackagerConfig::default(), window);
+    let mut rendition = Rendition::with_window(config(), window);
     rendition.feed(
         &Show {
             gop: 120,
@@ -101,7 +101,7 @@ fn never_less_than_three_target_durations_are_listed() {
 
 #[test]
 fn a_snapshot_stays_the_same_until_something_that_is_listed_changes() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(&Show::default().session(4_050));
     let before = rendition.window.snapshot();
     let seen = rendition.snapshots.len();
@@ -119,7 +119,7 @@ fn a_snapshot_stays_the_same_until_something_that_is_listed_changes() {
 
 #[test]
 fn bitrates_are_measured() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.feed(
         &Show {
             audio: false,
@@ -143,7 +143,7 @@ fn bitrates_are_measured() {
 
 #[test]
 fn nothing_is_live_before_anything_came() {
-    let mut rendition = Rendition::new(PackagerConfig::default());
+    let mut rendition = Rendition::new(config());
     rendition.drain();
     let snapshot = rendition.snapshot();
     assert_eq!(snapshot.state, State::Away);
