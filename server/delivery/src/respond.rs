@@ -19,6 +19,7 @@ use http::{Method, Response, StatusCode};
 use media::{Epoch, RenditionName, SegmentId};
 
 use crate::growing::{Growing, Reader, State};
+use crate::interaction;
 use crate::live::{Live, RenditionView, Source};
 use crate::playlist::Wanted;
 use crate::range::{ByteRange, requested};
@@ -79,6 +80,10 @@ pub(crate) async fn live(
             Lookup::Found(entry) => object(&entry.media, request, JSON_LINES),
             Lookup::Gone => refuse(StatusCode::GONE, GONE),
             Lookup::Unknown => refuse(StatusCode::NOT_FOUND, SHORT),
+        },
+        Target::InteractionIndex => match interaction::index(&live.interaction()) {
+            Some(text) => whole(StatusCode::OK, SHORT, JSON, vec![Bytes::from(text)]),
+            None => refuse(StatusCode::NOT_FOUND, SHORT),
         },
         Target::Thumbnail => refuse(StatusCode::NOT_FOUND, SHORT),
     }
@@ -598,6 +603,7 @@ pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
 const JSON_LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");

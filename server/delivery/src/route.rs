@@ -40,6 +40,8 @@ pub enum Target {
     Part(RenditionName, SegmentId, u32),
     /// A segment of the interaction track.
     Interaction(SegmentId),
+    /// Which segments the interaction track has.
+    InteractionIndex,
     /// A recent picture.
     Thumbnail,
 }
@@ -128,6 +130,7 @@ fn live(rest: &str) -> Option<(&str, Target)> {
             "thumb.jpg" => Target::Thumbnail,
             _ => return None,
         },
+        Some(("ix", "index.json")) => Target::InteractionIndex,
         Some(("ix", name)) => Target::Interaction(segment(name.strip_suffix(".jsonl")?)?),
         Some((rendition, name)) => media(RenditionName::parse(rendition)?, name)?,
     };
@@ -278,6 +281,10 @@ mod tests {
         assert_eq!(
             target("/live/show/ix/3.14.jsonl"),
             Some(Target::Interaction(id(3, 14)))
+        );
+        assert_eq!(
+            target("/live/show/ix/index.json"),
+            Some(Target::InteractionIndex)
         );
         assert_eq!(target("/live/show/thumb.jpg"), Some(Target::Thumbnail));
     }
