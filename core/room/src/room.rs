@@ -258,6 +258,11 @@ impl Room {
         }
     }
 
+    /// Whether the broadcaster has named this viewer a moderator.
+    pub fn is_moderator(&self, viewer: ViewerId) -> bool {
+        self.marks.is_moderator(viewer)
+    }
+
     /// The newest comments that fit, so that a flooded room does not repeat itself at length in each segment.
     fn last_comments(&self) -> Vec<Comment> {
         let bytes_max = if self.ladder.level() == Level::L0 {

@@ -7,6 +7,7 @@
 mod command;
 mod line;
 mod post;
+mod replay;
 
 pub use command::{Command, CommandError, actor_name, encode_staff, parse_command};
 pub use line::{
@@ -14,6 +15,8 @@ pub use line::{
     SnapshotLine, ViewersLine, encode_beat, encode_snapshot, parse_line,
 };
 pub use post::{Answer, BODY_MAX, PostError, encode_refusal, encode_reply, parse_post};
+
+pub use replay::replay;
 
 /// The version that this code speaks.
 pub const VERSION: u32 = 1;

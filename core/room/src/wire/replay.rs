@@ -1,0 +1,58 @@
+//! Stored lines → where a room stood, so that it can go on after a restart.
+//!
+//! In → Out: the lines of an `ix` segment, the last possibly torn → the [`Snapshot`] after them.
+//! Spec: docs/ix.md, "Snapshot line", "Beat line"; case IX-10.
+
+use media::UnixTime;
+
+use super::line::{BeatLine, Line, LineError, Pin, parse_line};
+use crate::{Comment, MuteNotice, Snapshot, ViewerId};
+
+/// The state after the last whole line of a segment; `None` if it holds no snapshot that can be read.
+pub fn replay(segment: &[u8]) -> Option<Snapshot> {
+    let mut state: Option<Snapshot> = None;
+    for line in segment.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match (parse_line(line), &mut state) {
+            (Ok(Line::Snapshot(snapshot)), _) => state = snapshot.to_snapshot().ok().or(state),
+            // A line that was torn by a crash, or one that does not fit, ends what is known.
+            (Ok(Line::Beat(beat)), Some(state)) => {
+                if apply(state, &beat).is_err() {
+                    break;
+                }
+            }
+            _ => break,
+        }
+    }
+    state
+}
+
+fn apply(state: &mut Snapshot, beat: &BeatLine) -> Result<(), LineError> {
+    let at = UnixTime::from_millis(beat.at);
+    let comments: Vec<Comment> = beat.comments.iter().map(|comment| comment.to_comment(at)).collect::<Result<_, _>>()?;
+    state.comments_total += comments.len() as u64;
+    state.last.extend(comments);
+    state.last.retain(|comment| !beat.gone.contains(&comment.id.to_string()));
+    state.last.drain(..state.last.len().saturating_sub(LAST_MAX));
+    for (total, new) in state.hearts.iter_mut().zip(&beat.hearts) {
+        *total = total.saturating_add(*new);
+    }
+    for (viewer, until) in &beat.muted {
+        let viewer = ViewerId::parse(viewer).ok_or(LineError::Field("muted"))?;
+        let until = (*until > 0).then(|| UnixTime::from_millis(*until));
+        state.muted.retain(|notice| notice.viewer != viewer);
+        state.muted.push(MuteNotice { viewer, until });
+    }
+    match &beat.pin {
+        Some(Pin::Comment(comment)) => state.pinned = Some(comment.to_comment(at)?),
+        Some(Pin::Nothing(_)) => state.pinned = None,
+        None => {}
+    }
+    if let Some(rules) = &beat.rules {
+        state.rules = rules.to_rules()?;
+    }
+    (state.seq, state.at) = (beat.seq, at);
+    Ok(())
+}
+
+/// Comments kept against repetition over a restart.
+const LAST_MAX: usize = 128;
