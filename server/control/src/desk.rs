@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
+use media::BroadcastId;
 use origin::{Registry, State};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::gate::Policy;
 use crate::ledger;
 use crate::limiter::Limiter;
-use crate::secret::{AdminToken, Hash};
+use crate::secret::{AdminToken, Hash, StreamKey};
 use crate::store::Store;
 
 /// What the control plane knows. Cheap to clone.
@@ -93,6 +94,27 @@ impl Control {
     /// Counts a wrong secret.
     pub(crate) fn note_failure(&self, from: IpAddr) {
         self.limiter().note_failure(from, Instant::now());
+    }
+
+    /// Whether this secret makes its bearer the broadcaster: the stream key, or with `dev` anything from this machine for a
+    /// broadcast that has no key. A wrong one counts against the address.
+    pub async fn is_broadcaster(&self, id: &BroadcastId, secret: &str, from: IpAddr) -> bool {
+        if let Some(key) = StreamKey::parse(secret) {
+            let found = self.store.broadcast_of_key(key.name()).await;
+            if let Ok(Some((record, hash))) = found
+                && key.matches(&hash)
+                && record.ended.is_none()
+                && record.id == *id
+            {
+                return true;
+            }
+        }
+        let named = self.policy() == Policy::Dev && from.to_canonical().is_loopback();
+        if named && matches!(self.store.broadcast(id).await, Ok(None)) {
+            return true;
+        }
+        self.note_failure(from);
+        false
     }
 
     /// Whether anything is on air, so that somebody may be watching.

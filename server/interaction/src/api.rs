@@ -14,7 +14,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use room::wire::{self, Answer};
-use room::{Actor, CommentId, Draft, Input, Name, Post, Receipt, Refusal, Source, ViewerId, Written};
+use room::{
+    Actor, CommentId, Draft, Input, Name, Post, Receipt, Refusal, Source, ViewerId, Written,
+};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -50,20 +52,35 @@ async fn viewers(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     body: Bytes,
 ) -> Response {
-    let Some(room) = rooms.room(&id) else { return no_room() };
+    let Some(room) = rooms.room(&id) else {
+        return no_room();
+    };
     let inner = rooms.inner();
     if !inner.tickets.may_mint(peer.ip()) {
         return refused(Refusal::RatePrefix);
     }
     let Ok(new) = serde_json::from_slice::<NewViewer>(&body) else {
-        return error(StatusCode::BAD_REQUEST, "bad_request", "send {\"name\":\"…\"}");
+        return error(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            "send {\"name\":\"…\"}",
+        );
     };
     let name = match Name::parse(&new.name) {
         Ok(name) if !inner.config.policy.words.matches(name.as_str()) => name,
         Ok(_) => return refused(Refusal::Words),
-        Err(why) => return error(StatusCode::BAD_REQUEST, "bad_request", &format!("this name cannot be taken: {why}")),
+        Err(why) => {
+            return error(
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                &format!("this name cannot be taken: {why}"),
+            );
+        }
     };
-    let bearer = Bearer { viewer: ViewerId(rand::random()), name };
+    let bearer = Bearer {
+        viewer: ViewerId(rand::random()),
+        name,
+    };
     let token = inner.key.sign(&room.id, &bearer, token_end(&inner.config));
     let body = serde_json::json!({ "viewer": bearer.viewer.to_string(), "name": bearer.name.as_str(), "token": token });
     json(StatusCode::OK, body.to_string().into_bytes())
@@ -77,8 +94,11 @@ async fn ix(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let Some(room) = rooms.room(&id) else { return no_room() };
-    let bearer = secret(&headers).and_then(|token| rooms.inner().key.verify(&room.id, token, now()));
+    let Some(room) = rooms.room(&id) else {
+        return no_room();
+    };
+    let bearer =
+        secret(&headers).and_then(|token| rooms.inner().key.verify(&room.id, token, now()));
     let Some(Bearer { viewer, name }) = bearer else {
         let message = "this needs a viewer's token: POST …/viewers gives one";
         return error(StatusCode::UNAUTHORIZED, "unauthorized", message);
@@ -87,7 +107,11 @@ async fn ix(
         Ok(post) => post,
         Err(why) => return error(StatusCode::BAD_REQUEST, "bad_request", &why.to_string()),
     };
-    let source = Source { viewer, name, prefix: prefix_of(peer.ip()) };
+    let source = Source {
+        viewer,
+        name,
+        prefix: prefix_of(peer.ip()),
+    };
     let receipt = match room.collector.post(&source, &post, now()) {
         Ok(receipt) => receipt,
         Err(refusal) => return refused(refusal),
@@ -102,16 +126,27 @@ async fn ix(
 /// Reports and votes are not answered: a room that is flooded drops them.
 fn pass_on(room: &Handle, source: &Source, post: &Post) {
     let report = post.report.map(|id| Input::Report(source.viewer, id));
-    let vote = post.vote.map(|(jury, vote)| Input::Vote(source.viewer, jury, vote));
+    let vote = post
+        .vote
+        .map(|(jury, vote)| Input::Vote(source.viewer, jury, vote));
     let duty = post.jury.map(|duty| Input::JuryDuty(source.viewer, duty));
     for input in [report, vote, duty].into_iter().flatten() {
-        if room.inbox.try_send(Message::Input(Box::new(input))).is_err() {
+        if room
+            .inbox
+            .try_send(Message::Input(Box::new(input)))
+            .is_err()
+        {
             metrics::counter!("nearcast_room_dropped_total").increment(1);
         }
     }
 }
 
-async fn comments(room: &Handle, source: &Source, comments: Vec<Written>, receipt: &Receipt) -> Vec<(CommentId, Answer)> {
+async fn comments(
+    room: &Handle,
+    source: &Source,
+    comments: Vec<Written>,
+    receipt: &Receipt,
+) -> Vec<(CommentId, Answer)> {
     let mut answers = Vec::new();
     let mut waiting = Vec::new();
     for (index, written) in (0_u32..).zip(comments) {
@@ -126,11 +161,25 @@ async fn comments(room: &Handle, source: &Source, comments: Vec<Written>, receip
                 continue;
             }
         };
-        let Source { viewer: author, name, .. } = source.clone();
-        let draft = Draft { id: written.id, author, name, text, media: written.media, by_broadcaster: false };
+        let Source {
+            viewer: author,
+            name,
+            ..
+        } = source.clone();
+        let draft = Draft {
+            id: written.id,
+            author,
+            name,
+            text,
+            media: written.media,
+            by_broadcaster: false,
+        };
         let (reply, verdict) = oneshot::channel();
         // Refused before it is acknowledged: a full room takes nothing that it might lose.
-        match room.inbox.try_send(Message::Comment(Box::new(draft), reply)) {
+        match room
+            .inbox
+            .try_send(Message::Comment(Box::new(draft), reply))
+        {
             Ok(()) => waiting.push((written.id, verdict)),
             Err(_) => answers.push((written.id, refusal(Refusal::ReadOnly))),
         }
@@ -158,31 +207,57 @@ async fn ticket(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Response {
-    let Some(room) = rooms.room(&id) else { return no_room() };
+    let Some(room) = rooms.room(&id) else {
+        return no_room();
+    };
     let inner = rooms.inner();
     let secret = secret(&headers).unwrap_or_default();
     let actor = match inner.key.verify(&room.id, secret, now()) {
-        Some(bearer) => is_moderator(&room, bearer.viewer).await.then_some(Actor::Moderator(bearer.viewer)),
-        None if inner.on_air.is_broadcaster(&room.id, secret, peer.ip()).await => Some(Actor::Broadcaster),
+        Some(bearer) => is_moderator(&room, bearer.viewer)
+            .await
+            .then_some(Actor::Moderator(bearer.viewer)),
+        None if inner
+            .on_air
+            .is_broadcaster(&room.id, secret, peer.ip())
+            .await =>
+        {
+            Some(Actor::Broadcaster)
+        }
         None => None,
     };
     let Some(actor) = actor else {
-        return error(StatusCode::UNAUTHORIZED, "unauthorized", "this needs the stream key, or a moderator's token");
+        return error(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "this needs the stream key, or a moderator's token",
+        );
     };
     match inner.tickets.issue(&room.id, actor) {
-        Some(ticket) => json(StatusCode::OK, serde_json::json!({ "ticket": ticket }).to_string().into_bytes()),
+        Some(ticket) => json(
+            StatusCode::OK,
+            serde_json::json!({ "ticket": ticket })
+                .to_string()
+                .into_bytes(),
+        ),
         None => refused(Refusal::RatePrefix),
     }
 }
 
 async fn is_moderator(room: &Handle, viewer: ViewerId) -> bool {
     let (reply, answer) = oneshot::channel();
-    room.inbox.try_send(Message::IsModerator(viewer, reply)).is_ok() && answer.await.unwrap_or(false)
+    room.inbox
+        .try_send(Message::IsModerator(viewer, reply))
+        .is_ok()
+        && answer.await.unwrap_or(false)
 }
 
 /// What stands behind `Authorization: Bearer`.
 fn secret(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let (scheme, secret) = headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(secret)
 }
 
@@ -198,7 +273,11 @@ fn refused(refusal: Refusal) -> Response {
 }
 
 fn no_room() -> Response {
-    error(StatusCode::NOT_FOUND, "not_found", "this broadcast is not on air, so there is no room")
+    error(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "this broadcast is not on air, so there is no room",
+    )
 }
 
 pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Response {
@@ -207,7 +286,10 @@ pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Response {
 }
 
 fn json(status: StatusCode, body: Vec<u8>) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     (status, headers, body).into_response()
 }
 

@@ -20,11 +20,19 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) fn new(policy: IntakePolicy) -> Self {
-        Self { intake: Mutex::new(Intake::new(policy)), wake: Notify::new() }
+        Self {
+            intake: Mutex::new(Intake::new(policy)),
+            wake: Notify::new(),
+        }
     }
 
     /// Counts one request.
-    pub(crate) fn post(&self, source: &Source, post: &Post, now: UnixTime) -> Result<Receipt, Refusal> {
+    pub(crate) fn post(
+        &self,
+        source: &Source,
+        post: &Post,
+        now: UnixTime,
+    ) -> Result<Receipt, Refusal> {
         let receipt = self.intake().handle_post(source, post, now);
         // A permit is kept, so a flood wakes the task once.
         self.wake.notify_one();
@@ -55,16 +63,17 @@ impl Collector {
 pub fn prefix_of(address: IpAddr) -> Prefix {
     static KEY: OnceLock<RandomState> = OnceLock::new();
     let key = KEY.get_or_init(RandomState::new);
-    let network: [u8; 7] = match address.to_canonical() {
+    let mut network = [0; 7];
+    match address.to_canonical() {
         IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            [4, a, b, c, 0, 0, 0]
+            network[0] = 4;
+            network[1..4].copy_from_slice(&address.octets()[..3]);
         }
         IpAddr::V6(address) => {
-            let [a, b, c, d, e, f, ..] = address.octets();
-            [6, a, b, c, d, e, f]
+            network[0] = 6;
+            network[1..].copy_from_slice(&address.octets()[..6]);
         }
-    };
+    }
     Prefix(key.hash_one(network))
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use delivery::{InteractionWriter, Live};
 use hls::State;
-use media::{RenditionName, SegmentId, UnixTime};
+use media::{Msn, RenditionName, SegmentId, UnixTime};
 use room::{Beat, CommentId, Snapshot, wire};
 
 use crate::store::Store;
@@ -39,7 +39,12 @@ impl IxTrack {
     const SHOWN_MAX: usize = 512;
 
     pub(crate) fn new(live: Arc<Live>, store: Store) -> Self {
-        Self { writer: InteractionWriter::new(live, Self::KEPT), store, current: None, shown: VecDeque::new() }
+        Self {
+            writer: InteractionWriter::new(live),
+            store,
+            current: None,
+            shown: VecDeque::new(),
+        }
     }
 
     pub(crate) fn live(&self) -> &Arc<Live> {
@@ -49,7 +54,11 @@ impl IxTrack {
     /// Where the media stands.
     pub(crate) fn media(&self) -> MediaNow {
         let Some(view) = self.live().rendition(RenditionName::Source) else {
-            return MediaNow { segment: None, edge: None, ended: false };
+            return MediaNow {
+                segment: None,
+                edge: None,
+                ended: false,
+            };
         };
         let snapshot = view.snapshot();
         let newest = snapshot.current.as_ref().or(snapshot.segments.last());
@@ -62,9 +71,14 @@ impl IxTrack {
 
     /// Begins a segment if it is a new one.
     pub(crate) fn follow(&mut self, segment: SegmentId, snapshot: impl FnOnce() -> Snapshot) {
-        if self.current.is_none_or(|current| current.msn < segment.msn || current.epoch < segment.epoch) {
+        if self
+            .current
+            .is_none_or(|current| current.msn < segment.msn || current.epoch < segment.epoch)
+        {
             self.current = Some(segment);
             self.writer.begin(segment);
+            let oldest = segment.msn.0.saturating_sub(Self::KEPT);
+            self.writer.evict(Msn(oldest));
             self.write(&wire::encode_snapshot(&snapshot()));
         }
     }
@@ -73,7 +87,8 @@ impl IxTrack {
     pub(crate) fn beat(&mut self, beat: &Beat) {
         self.write(&wire::encode_beat(beat));
         let Some(current) = self.current else { return };
-        self.shown.extend(beat.comments.iter().map(|comment| (comment.id, current)));
+        self.shown
+            .extend(beat.comments.iter().map(|comment| (comment.id, current)));
         let surplus = self.shown.len().saturating_sub(Self::SHOWN_MAX);
         self.shown.drain(..surplus);
     }
@@ -90,8 +105,9 @@ impl IxTrack {
         self.store.audit(self.live().id(), line);
     }
 
-    pub(crate) fn finish(self) {
-        self.writer.finish();
+    pub(crate) fn finish(mut self) {
+        // What was announced is aborted with the writer.
+        self.writer.end();
     }
 
     fn write(&mut self, lines: &[u8]) {

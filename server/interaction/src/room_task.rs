@@ -60,16 +60,33 @@ struct Task {
 
 /// The wall clock, as rooms know it.
 pub(crate) fn now() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     UnixTime::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Runs a room until its broadcast ends.
 pub(crate) async fn run(parts: Parts) {
-    let Parts { policy, start, track, collector, mut inbox, staff, stop } = parts;
+    let Parts {
+        policy,
+        start,
+        track,
+        collector,
+        mut inbox,
+        staff,
+        stop,
+    } = parts;
     let room = Room::new(policy, start, now());
     let mut media = track.live().watch(RenditionName::Source);
-    let mut task = Task { room, track, collector, staff, waiting: BTreeMap::new(), flush_at: None };
+    let mut task = Task {
+        room,
+        track,
+        collector,
+        staff,
+        waiting: BTreeMap::new(),
+        flush_at: None,
+    };
     task.collector.obey(&task.room.snapshot(now()).rules, now());
     loop {
         if task.follow_media() {
@@ -112,7 +129,8 @@ impl Task {
     fn flush(&mut self) {
         self.flush_at = None;
         if let Some(contribution) = self.collector.flush() {
-            metrics::counter!("nearcast_room_hearts_total").increment(contribution.hearts.iter().sum());
+            metrics::counter!("nearcast_room_hearts_total")
+                .increment(contribution.hearts.iter().sum());
             self.room.handle(Input::Collected(contribution), now());
         }
     }
@@ -121,7 +139,9 @@ impl Task {
     fn take(&mut self, first: Message, inbox: &mut mpsc::Receiver<Message>) {
         self.take_one(first);
         for _ in 0..63 {
-            let Ok(message) = inbox.try_recv() else { return };
+            let Ok(message) = inbox.try_recv() else {
+                return;
+            };
             self.take_one(message);
         }
     }
@@ -159,7 +179,8 @@ impl Task {
                 Output::Beat(beat) => self.beat(beat),
                 Output::Verdict(id, _, verdict) => {
                     let result = verdict.map_or_else(Refusal::code, |_| "shown");
-                    metrics::counter!("nearcast_room_comments_total", "result" => result).increment(1);
+                    metrics::counter!("nearcast_room_comments_total", "result" => result)
+                        .increment(1);
                     for reply in self.waiting.remove(id).into_iter().flatten() {
                         let _ = reply.send(*verdict);
                     }
@@ -175,7 +196,10 @@ impl Task {
                     // No hook is configured in this build: the policy has none, so the room never asks.
                     tracing::debug!(comment = %comment.id, "review without a hook");
                 }
-                Output::JuryEnded(..) | Output::Micro(_) | Output::NotDone(..) | Output::Reported(_) => {}
+                Output::JuryEnded(..)
+                | Output::Micro(_)
+                | Output::NotDone(..)
+                | Output::Reported(_) => {}
             }
             if self.staff.receiver_count() > 0
                 && let Some(text) = wire::encode_staff(&output)

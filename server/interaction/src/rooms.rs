@@ -57,7 +57,12 @@ impl Config {
     /// The defaults, below a data directory.
     pub fn new(data: PathBuf) -> Self {
         let (policy, intake) = (Policy::default(), IntakePolicy::default());
-        Self { data, policy, intake, token_life: Duration::from_secs(24 * 3_600) }
+        Self {
+            data,
+            policy,
+            intake,
+            token_life: Duration::from_hours(24),
+        }
     }
 }
 
@@ -87,7 +92,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Messages that a slow socket may be behind before it gets a fresh snapshot instead.
 const STAFF_BEHIND_MAX: usize = 64;
 /// A room that was written to so lately goes on where it stood.
-const RESTART_MAX: Duration = Duration::from_secs(120);
+const RESTART_MAX: Duration = Duration::from_mins(2);
 
 impl Rooms {
     /// Opens the store and starts the task that keeps the rooms. After `shutdown` the rooms end cleanly.
@@ -106,7 +111,11 @@ impl Rooms {
             rooms: ArcSwap::default(),
             random: Mutex::new(Random::new(rand::random())),
         }));
-        let keeper = Keeper { inner: Arc::clone(&rooms.0), store, open: BTreeMap::new() };
+        let keeper = Keeper {
+            inner: Arc::clone(&rooms.0),
+            store,
+            open: BTreeMap::new(),
+        };
         let task = tokio::spawn(async move {
             keeper.run(shutdown).await;
             // The keeper's store was the last: what is queued gets written.
@@ -128,7 +137,10 @@ impl Rooms {
 impl Inner {
     /// A random number that is no secret.
     pub(crate) fn random(&self) -> u64 {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+        self.random
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next_u64()
     }
 }
 
@@ -164,7 +176,9 @@ impl Keeper {
         let on_air = self.inner.on_air.broadcasts();
         let mut changed = false;
         self.open.retain(|id, open| {
-            let there = on_air.iter().any(|live| live.id() == id && Arc::ptr_eq(live, &open.live));
+            let there = on_air
+                .iter()
+                .any(|live| live.id() == id && Arc::ptr_eq(live, &open.live));
             if !there {
                 open.stop.cancel();
                 changed = true;
@@ -172,7 +186,10 @@ impl Keeper {
             there
         });
         for live in on_air {
-            let failed = self.open.get(live.id()).is_some_and(|open| open.task.is_finished() && !is_over(&live));
+            let failed = self
+                .open
+                .get(live.id())
+                .is_some_and(|open| open.task.is_finished() && !is_over(&live));
             if (failed || !self.open.contains_key(live.id())) && !is_over(&live) {
                 if failed {
                     metrics::counter!("nearcast_room_restarts_total").increment(1);
@@ -202,23 +219,49 @@ impl Keeper {
             staff: staff.clone(),
             stop: stop.clone(),
         };
-        let handle = Arc::new(Handle { id: id.clone(), collector, inbox: sender, staff });
+        let handle = Arc::new(Handle {
+            id: id.clone(),
+            collector,
+            inbox: sender,
+            staff,
+        });
         let task = tokio::spawn(room_task::run(parts));
-        self.open.insert(id, Open { live, handle, stop, task });
+        self.open.insert(
+            id,
+            Open {
+                live,
+                handle,
+                stop,
+                task,
+            },
+        );
     }
 
     /// From where a room goes on: what was written lately, or zero under a larger epoch.
     fn start(&self, id: &BroadcastId) -> Start {
         let seed = self.inner.random();
-        let Some(last) = self.store.last(id) else { return Start { epoch: 1, seed, snapshot: None } };
+        let Some(last) = self.store.last(id) else {
+            return Start {
+                epoch: 1,
+                seed,
+                snapshot: None,
+            };
+        };
         let epoch = last.epoch.saturating_add(1);
         let lately = now().since(last.at).magnitude() <= media::Duration::from(RESTART_MAX);
-        Start { epoch, seed, snapshot: Some(last).filter(|_| lately) }
+        Start {
+            epoch,
+            seed,
+            snapshot: Some(last).filter(|_| lately),
+        }
     }
 
     fn publish(&self) {
         metrics::gauge!("nearcast_rooms").set(u32::try_from(self.open.len()).unwrap_or(u32::MAX));
-        let rooms = self.open.iter().map(|(id, open)| (id.clone(), Arc::clone(&open.handle)));
+        let rooms = self
+            .open
+            .iter()
+            .map(|(id, open)| (id.clone(), Arc::clone(&open.handle)));
         self.inner.rooms.store(Arc::new(rooms.collect()));
     }
 }
@@ -232,10 +275,14 @@ fn is_over(live: &Live) -> bool {
 fn read_or_make_key(path: &Path) -> anyhow::Result<[u8; 32]> {
     use anyhow::Context as _;
     match std::fs::read(path) {
-        Ok(bytes) => bytes.try_into().ok().with_context(|| format!("{} does not hold 32 bytes: delete it", path.display())),
+        Ok(bytes) => bytes
+            .try_into()
+            .ok()
+            .with_context(|| format!("{} does not hold 32 bytes: delete it", path.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key: [u8; 32] = rand::random();
-            write_secret(path, &key).with_context(|| format!("{} cannot be written", path.display()))?;
+            write_secret(path, &key)
+                .with_context(|| format!("{} cannot be written", path.display()))?;
             Ok(key)
         }
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
@@ -245,7 +292,11 @@ fn read_or_make_key(path: &Path) -> anyhow::Result<[u8; 32]> {
 fn write_secret(path: &Path, key: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(key)
 }
 

@@ -71,7 +71,9 @@ impl Tickets {
         if minted.len() >= Self::PREFIXES_MAX {
             return false;
         }
-        let (count, since) = minted.entry(prefix_of(address)).or_insert((0, Instant::now()));
+        let (count, since) = minted
+            .entry(prefix_of(address))
+            .or_insert((0, Instant::now()));
         if since.elapsed() >= Self::MINT_WINDOW {
             (*count, *since) = (0, Instant::now());
         }
@@ -100,10 +102,18 @@ pub(crate) async fn open(
     };
     // The origin first: a stranger's page must not be able to burn a ticket.
     if !is_own_origin(&headers) {
-        return api::error(StatusCode::FORBIDDEN, "origin", "sockets are for this server's own pages only");
+        return api::error(
+            StatusCode::FORBIDDEN,
+            "origin",
+            "sockets are for this server's own pages only",
+        );
     }
     let Some(actor) = rooms.inner().tickets.redeem(&room.id, &asked.ticket) else {
-        return api::error(StatusCode::FORBIDDEN, "ticket", "this ticket is unknown, used or too old: ask for another");
+        return api::error(
+            StatusCode::FORBIDDEN,
+            "ticket",
+            "this ticket is unknown, used or too old: ask for another",
+        );
     };
     upgrade
         .max_message_size(MESSAGE_BYTES_MAX)
@@ -123,9 +133,17 @@ const FRAMES_PER_SECOND: u32 = 20;
 
 /// Whether the page that asks is ours: its origin is the host that it asks.
 fn is_own_origin(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
-    let (Some(origin), Some(host)) = (text(header::ORIGIN), text(header::HOST)) else { return false };
-    let own = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &axum::http::HeaderValue| value.to_str().ok())
+    };
+    let (Some(origin), Some(host)) = (text(header::ORIGIN), text(header::HOST)) else {
+        return false;
+    };
+    let own = origin
+        .strip_prefix("https://")
+        .or_else(|| origin.strip_prefix("http://"));
     own.is_some_and(|own| own.eq_ignore_ascii_case(host))
 }
 
@@ -210,7 +228,10 @@ async fn send(socket: &mut WebSocket, text: &str) -> bool {
 }
 
 async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
-    let frame = Frame::Close(Some(CloseFrame { code, reason: reason.into() }));
+    let frame = Frame::Close(Some(CloseFrame {
+        code,
+        reason: reason.into(),
+    }));
     // The peer may be gone already.
     let _ = tokio::time::timeout(Duration::from_secs(1), socket.send(frame)).await;
 }
@@ -226,11 +247,20 @@ fn take(room: &Handle, actor: Actor, message: &[u8]) -> Result<(), String> {
             };
             let name = Name::parse("broadcaster").map_err(|why| why.to_string())?;
             let author = room::ViewerId(0);
-            let draft = Draft { id, author, name, text, media, by_broadcaster: true };
+            let draft = Draft {
+                id,
+                author,
+                name,
+                text,
+                media,
+                by_broadcaster: true,
+            };
             Message::Comment(Box::new(draft), oneshot::channel().0)
         }
     };
-    room.inbox.try_send(message).map_err(|_| "the room is too busy: try again".to_owned())
+    room.inbox
+        .try_send(message)
+        .map_err(|_| "the room is too busy: try again".to_owned())
 }
 
 #[cfg(test)]
@@ -250,14 +280,24 @@ mod tests {
     fn ix_21_only_the_servers_own_origin_opens_a_socket() {
         assert!(own(Some("http://live.example:8080"), "live.example:8080"));
         assert!(own(Some("https://live.example"), "LIVE.example"));
-        for origin in [None, Some("null"), Some("https://evil.example"), Some("http://live.example:8080.evil.example"), Some("live.example:8080"), Some("file://")] {
+        for origin in [
+            None,
+            Some("null"),
+            Some("https://evil.example"),
+            Some("http://live.example:8080.evil.example"),
+            Some("live.example:8080"),
+            Some("file://"),
+        ] {
             assert!(!own(origin, "live.example:8080"), "{origin:?}");
         }
     }
 
     #[test]
     fn a_ticket_is_good_once_and_in_its_room() {
-        let (show, other) = (BroadcastId::parse("show").unwrap(), BroadcastId::parse("other").unwrap());
+        let (show, other) = (
+            BroadcastId::parse("show").unwrap(),
+            BroadcastId::parse("other").unwrap(),
+        );
         let tickets = Tickets::default();
         let ticket = tickets.issue(&show, Actor::Broadcaster).unwrap();
         assert_eq!(tickets.redeem(&show, &ticket), Some(Actor::Broadcaster));

@@ -36,14 +36,16 @@ impl Store {
         fs::create_dir_all(&root)?;
         let (jobs, inbox) = mpsc::sync_channel(JOBS_MAX);
         let folder = root.clone();
-        let thread = std::thread::Builder::new().name("ix-store".into()).spawn(move || {
-            for job in inbox {
-                if let Err(error) = run(&folder, &job) {
-                    metrics::counter!("nearcast_room_store_errors_total").increment(1);
-                    tracing::warn!(%error, "interaction segments cannot be written");
+        let thread = std::thread::Builder::new()
+            .name("ix-store".into())
+            .spawn(move || {
+                for job in inbox {
+                    if let Err(error) = run(&folder, &job) {
+                        metrics::counter!("nearcast_room_store_errors_total").increment(1);
+                        tracing::warn!(%error, "interaction segments cannot be written");
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok((Self { root, jobs }, thread))
     }
 
@@ -70,7 +72,8 @@ impl Store {
     }
 
     fn send(&self, job: Job) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.jobs.try_send(job) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.jobs.try_send(job)
+        {
             metrics::counter!("nearcast_room_store_dropped_total").increment(1);
         }
     }
@@ -78,7 +81,9 @@ impl Store {
 
 fn run(root: &Path, job: &Job) -> io::Result<()> {
     match job {
-        Job::Append(room, id, lines) => open(&root.join(room.as_str()), &format!("{id}.jsonl"))?.write_all(lines),
+        Job::Append(room, id, lines) => {
+            open(&root.join(room.as_str()), &format!("{id}.jsonl"))?.write_all(lines)
+        }
         Job::Audit(room, line) => writeln!(open(&root.join(room.as_str()), "audit.log")?, "{line}"),
         Job::Redact(room, from, comment) => {
             for (id, path) in segments(&root.join(room.as_str()))? {
@@ -108,10 +113,21 @@ fn segments(folder: &Path) -> io::Result<Vec<(SegmentId, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".jsonl"));
-        let Some((epoch, msn)) = name.and_then(|name| name.split_once('.')) else { continue };
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.strip_suffix(".jsonl"));
+        let Some((epoch, msn)) = name.and_then(|name| name.split_once('.')) else {
+            continue;
+        };
         if let (Ok(epoch), Ok(msn)) = (epoch.parse(), msn.parse()) {
-            found.push((SegmentId { epoch: Epoch(epoch), msn: Msn(msn) }, path));
+            found.push((
+                SegmentId {
+                    epoch: Epoch(epoch),
+                    msn: Msn(msn),
+                },
+                path,
+            ));
         }
     }
     found.sort_by_key(|(id, _)| (id.msn, id.epoch));

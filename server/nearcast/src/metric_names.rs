@@ -116,6 +116,47 @@ pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
         "Publish attempts by outcome [result]: admitted, or why refused.",
     ),
     (
+        "nearcast_room_beats_total",
+        Kind::Counter,
+        "Beats sent to viewers.",
+    ),
+    (
+        "nearcast_room_comments_total",
+        Kind::Counter,
+        "Comments by what became of them [result].",
+    ),
+    (
+        "nearcast_room_dropped_total",
+        Kind::Counter,
+        "Reports and votes dropped because a room was too busy.",
+    ),
+    (
+        "nearcast_room_hearts_total",
+        Kind::Counter,
+        "Hearts counted, each with its sampling weight.",
+    ),
+    (
+        "nearcast_room_refusals_total",
+        Kind::Counter,
+        "Requests of viewers refused as a whole [code].",
+    ),
+    (
+        "nearcast_room_restarts_total",
+        Kind::Counter,
+        "Rooms whose task failed and was begun again; each is a defect.",
+    ),
+    (
+        "nearcast_room_store_dropped_total",
+        Kind::Counter,
+        "Writes of interaction segments dropped because the disk is too slow.",
+    ),
+    (
+        "nearcast_room_store_errors_total",
+        Kind::Counter,
+        "Writes of interaction segments that failed.",
+    ),
+    ("nearcast_rooms", Kind::Gauge, "Rooms that are open."),
+    (
         "nearcast_takeovers_total",
         Kind::Counter,
         "Publishers replaced by a newer session of the same broadcast.",
@@ -173,10 +214,11 @@ mod tests {
     use super::*;
 
     /// The crates of `server/` that are part of the binary.
-    const CRATES: [&str; 6] = [
+    const CRATES: [&str; 7] = [
         "control",
         "delivery",
         "ingest",
+        "interaction",
         "nearcast",
         "origin",
         "transcode",

@@ -6,6 +6,7 @@
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +15,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use control::{Control, Endpoints, Policy};
+use media::BroadcastId;
 use origin::{Registry, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -82,6 +84,7 @@ struct Server {
     control: Control,
     publishing: Stage,
     broadcasts: Stage,
+    talking: Stage,
     watching: Stage,
     noting: Stage,
 }
@@ -121,7 +124,10 @@ impl Server {
         let ledger = control.spawn_ledger(stop_notes.clone());
 
         let ready = Arc::new(AtomicBool::new(false));
+        let stop_rooms = CancellationToken::new();
+        let (rooms, keepers) = open_rooms(config, &registry, &control, &stop_rooms)?;
         let app = control::api::router(control.clone())
+            .merge(rooms)
             .merge(probes(ready.clone(), telemetry))
             .merge(pages::router());
         let (publishing, watching) =
@@ -140,6 +146,10 @@ impl Server {
             broadcasts: Stage {
                 stop: stop_broadcasts,
                 tasks: vec![keeper],
+            },
+            talking: Stage {
+                stop: stop_rooms,
+                tasks: keepers,
             },
             watching,
             noting: Stage {
@@ -177,6 +187,7 @@ impl Server {
             // Broadcasts first: they tell their publishers why, and close what is open.
             let on_air = self.control.is_on_air();
             self.broadcasts.end().await;
+            self.talking.end().await;
             if on_air {
                 tokio::time::sleep(self.config.broadcast.farewell.0).await;
             }
@@ -330,6 +341,45 @@ impl Stage {
 
 async fn until_stop(signals: &mut Signals) {
     while signals.next().await != Signal::Stop {}
+}
+
+/// Rooms and their routes; nothing if the configuration wants none.
+fn open_rooms(
+    config: &Config,
+    registry: &Registry,
+    control: &Control,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Router, Vec<JoinHandle<()>>)> {
+    let Some(settings) = config.interaction.to_config(&config.data)? else {
+        return Ok((Router::new(), Vec::new()));
+    };
+    let on_air = Arc::new(OnAir {
+        registry: registry.clone(),
+        control: control.clone(),
+    });
+    let (rooms, keeper) = interaction::Rooms::spawn_rooms(settings, on_air, stop.clone())?;
+    Ok((interaction::router(rooms), vec![keeper]))
+}
+
+/// What rooms see of the rest.
+struct OnAir {
+    registry: Registry,
+    control: Control,
+}
+
+impl interaction::OnAir for OnAir {
+    fn broadcasts(&self) -> Vec<Arc<delivery::Live>> {
+        self.registry.on_air()
+    }
+
+    fn is_broadcaster<'a>(
+        &'a self,
+        id: &'a BroadcastId,
+        secret: &'a str,
+        from: IpAddr,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        Box::pin(self.control.is_broadcaster(id, secret, from))
+    }
 }
 
 /// Probes and metrics.

@@ -168,6 +168,13 @@ impl Registry {
         self.entries.load().iter().map(note).collect()
     }
 
+    /// The broadcasts that have not ended, as readers see them.
+    pub fn on_air(&self) -> Vec<Arc<Live>> {
+        let entries = self.entries.load();
+        let on_air = entries.values().filter(|entry| !entry.is_ended());
+        on_air.map(|entry| entry.live.clone()).collect()
+    }
+
     /// What viewers of a broadcast read.
     pub(crate) fn live(&self, id: &BroadcastId) -> Option<Arc<Live>> {
         self.entries.load().get(id).map(|entry| entry.live.clone())

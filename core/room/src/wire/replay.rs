@@ -11,7 +11,10 @@ use crate::{Comment, MuteNotice, Snapshot, ViewerId};
 /// The state after the last whole line of a segment; `None` if it holds no snapshot that can be read.
 pub fn replay(segment: &[u8]) -> Option<Snapshot> {
     let mut state: Option<Snapshot> = None;
-    for line in segment.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in segment
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         match (parse_line(line), &mut state) {
             (Ok(Line::Snapshot(snapshot)), _) => state = snapshot.to_snapshot().ok().or(state),
             // A line that was torn by a crash, or one that does not fit, ends what is known.
@@ -28,11 +31,19 @@ pub fn replay(segment: &[u8]) -> Option<Snapshot> {
 
 fn apply(state: &mut Snapshot, beat: &BeatLine) -> Result<(), LineError> {
     let at = UnixTime::from_millis(beat.at);
-    let comments: Vec<Comment> = beat.comments.iter().map(|comment| comment.to_comment(at)).collect::<Result<_, _>>()?;
+    let comments: Vec<Comment> = beat
+        .comments
+        .iter()
+        .map(|comment| comment.to_comment(at))
+        .collect::<Result<_, _>>()?;
     state.comments_total += comments.len() as u64;
     state.last.extend(comments);
-    state.last.retain(|comment| !beat.gone.contains(&comment.id.to_string()));
-    state.last.drain(..state.last.len().saturating_sub(LAST_MAX));
+    state
+        .last
+        .retain(|comment| !beat.gone.contains(&comment.id.to_string()));
+    state
+        .last
+        .drain(..state.last.len().saturating_sub(LAST_MAX));
     for (total, new) in state.hearts.iter_mut().zip(&beat.hearts) {
         *total = total.saturating_add(*new);
     }

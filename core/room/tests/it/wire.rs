@@ -253,10 +253,22 @@ fn ix_10_stored_lines_bring_back_exactly_what_the_room_had_said() {
         driver.comment(id, id, "hello");
         driver.advance(400);
     }
-    driver.handle(Input::Moderate(Actor::Broadcaster, Action::Delete(CommentId(2))));
-    driver.handle(Input::Moderate(Actor::Broadcaster, Action::Pin(CommentId(3))));
-    driver.handle(Input::Moderate(Actor::Broadcaster, Action::Block(ViewerId(4))));
-    driver.handle(Input::Moderate(Actor::Broadcaster, Action::SetSlow(Duration::from_secs(2))));
+    driver.handle(Input::Moderate(
+        Actor::Broadcaster,
+        Action::Delete(CommentId(2)),
+    ));
+    driver.handle(Input::Moderate(
+        Actor::Broadcaster,
+        Action::Pin(CommentId(3)),
+    ));
+    driver.handle(Input::Moderate(
+        Actor::Broadcaster,
+        Action::Block(ViewerId(4)),
+    ));
+    driver.handle(Input::Moderate(
+        Actor::Broadcaster,
+        Action::SetSlow(Duration::from_secs(2)),
+    ));
     driver.advance(1_500);
     let beats = driver.beats();
     let mut stored = first;
@@ -265,9 +277,17 @@ fn ix_10_stored_lines_bring_back_exactly_what_the_room_had_said() {
     }
     let known = driver.room.snapshot(driver.time());
     let back = wire::replay(&stored).unwrap();
-    let ids = |comments: &[room::Comment]| -> Vec<u64> { comments.iter().map(|comment| comment.id.0).collect() };
-    assert_eq!((back.seq, back.hearts, back.comments_total), (known.seq, known.hearts, known.comments_total));
-    assert_eq!((ids(&back.last), back.pinned.map(|pin| pin.id)), (ids(&known.last), known.pinned.map(|pin| pin.id)));
+    let ids = |comments: &[room::Comment]| -> Vec<u64> {
+        comments.iter().map(|comment| comment.id.0).collect()
+    };
+    assert_eq!(
+        (back.seq, back.hearts, back.comments_total),
+        (known.seq, known.hearts, known.comments_total)
+    );
+    assert_eq!(
+        (ids(&back.last), back.pinned.map(|pin| pin.id)),
+        (ids(&known.last), known.pinned.map(|pin| pin.id))
+    );
     assert_eq!((back.muted, back.rules), (known.muted, known.rules));
     // A crash in the middle of a line loses that line and nothing else.
     let torn = wire::replay(&stored[..stored.len() - 7]).unwrap();

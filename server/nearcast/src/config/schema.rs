@@ -12,7 +12,7 @@ use control::Policy;
 use origin::{PipelineConfig, Settings};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::stages::{Delivery, Ingest, Packager, Transcode, Window};
+use super::stages::{Delivery, Ingest, Interaction, Packager, Transcode, Window};
 use super::units::Time;
 
 /// All settings.
@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) window: Window,
     /// Limits of viewers.
     pub(crate) delivery: Delivery,
+    /// Hearts and comments.
+    pub(crate) interaction: Interaction,
 }
 
 impl Default for Config {
@@ -66,6 +68,7 @@ impl Default for Config {
             packager: Packager::default(),
             window: Window::default(),
             delivery: Delivery::default(),
+            interaction: Interaction::default(),
         }
     }
 }
@@ -125,6 +128,7 @@ impl Config {
             ("ingest", self.ingest != old.ingest),
             ("transcode", self.transcode != old.transcode),
             ("delivery", self.delivery != old.delivery),
+            ("interaction", self.interaction != old.interaction),
         ];
         changed
             .into_iter()

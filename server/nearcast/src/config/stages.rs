@@ -4,10 +4,11 @@
 //! defaults are also the defaults here: nothing is written down twice except in `nearcast.toml`, and that is tested.
 //! Spec: none; our own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use delivery::HttpConfig;
 use hls::ladder::{Ladder, LadderLine};
 use hls::{PackagerConfig, TsForm, WindowConfig};
@@ -229,6 +230,54 @@ impl Packager {
 
 const SHORTEST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_mins(1);
+
+/// Hearts and comments.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Interaction {
+    enabled: bool,
+    token_life: Time,
+    comments_per_second: u32,
+    posts_per_second: u32,
+    jury: bool,
+    words: PathBuf,
+}
+
+impl Default for Interaction {
+    fn default() -> Self {
+        let policy = room::Policy::default();
+        Self {
+            enabled: true,
+            token_life: Time::secs(86_400),
+            comments_per_second: policy.shown.per_second,
+            posts_per_second: policy.posts_per_second,
+            jury: policy.jury.enabled,
+            words: PathBuf::new(),
+        }
+    }
+}
+
+impl Interaction {
+    /// What rooms are made with; `None` if there are to be none. Reads the word list.
+    pub(crate) fn to_config(&self, data: &Path) -> anyhow::Result<Option<interaction::Config>> {
+        if !self.enabled {
+            return Ok(None);
+        }
+        let mut config = interaction::Config::new(data.to_owned());
+        config.token_life = self.token_life.0;
+        let shown = self.comments_per_second.clamp(1, 50);
+        config.policy.shown = room::Rate::new(shown, shown.saturating_add(2));
+        config.policy.posts_per_second = self.posts_per_second.max(1);
+        config.policy.jury.enabled = self.jury;
+        if !self.words.as_os_str().is_empty() {
+            let words = std::fs::read_to_string(&self.words).with_context(|| {
+                format!("the word list {} cannot be read", self.words.display())
+            })?;
+            config.policy.words = room::WordList::new(words.lines());
+        }
+        Ok(Some(config))
+    }
+}
 
 /// How long a chunk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
