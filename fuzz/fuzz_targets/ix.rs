@@ -1,7 +1,7 @@
 //! What viewers, moderators and stored interaction segments send: bodies, commands, lines, texts, the word list.
 //!
 //! In → Out: bytes → taken or refused; what is taken is in its bounds, and what is written can be read again.
-//! Covers: core/room/src/wire/post.rs, core/room/src/wire/command.rs, core/room/src/wire/line.rs,
+//! Covers: core/room/src/wire/post.rs, core/room/src/wire/command.rs, core/room/src/wire/line.rs, core/room/src/wire/replay.rs,
 //! core/room/src/text.rs, core/room/src/ids.rs
 //! Spec: docs/ix.md.
 #![no_main]
@@ -36,6 +36,12 @@ fuzz_target!(|input: &[u8]| {
         let line = wire::encode_snapshot(&back);
         assert!(wire::parse_line(&line).is_ok());
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+    }
+    // A stored segment, torn anywhere: what is understood can be written down and gone on from.
+    if let Some(state) = wire::replay(input) {
+        assert!(state.last.len() <= wire::REPLAY_COMMENTS_MAX);
+        let again = wire::replay(&wire::encode_snapshot(&state));
+        assert!(again.is_some_and(|again| again.seq <= state.seq));
     }
     if let Ok(text) = std::str::from_utf8(input) {
         if let Ok(taken) = CommentText::parse(text) {

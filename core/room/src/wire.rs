@@ -15,8 +15,7 @@ pub use line::{
     SnapshotLine, ViewersLine, encode_beat, encode_snapshot, parse_line,
 };
 pub use post::{Answer, BODY_MAX, PostError, encode_refusal, encode_reply, parse_post};
-
-pub use replay::replay;
+pub use replay::{REPLAY_COMMENTS_MAX, replay};
 
 /// The version that this code speaks.
 pub const VERSION: u32 = 1;

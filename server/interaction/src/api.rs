@@ -233,12 +233,14 @@ async fn ticket(
         );
     };
     match inner.tickets.issue(&room.id, actor) {
-        Some(ticket) => json(
-            StatusCode::OK,
-            serde_json::json!({ "ticket": ticket })
-                .to_string()
-                .into_bytes(),
-        ),
+        Some(ticket) => {
+            let role = match actor {
+                Actor::Moderator(_) => "moderator",
+                _ => "broadcaster",
+            };
+            let body = serde_json::json!({ "ticket": ticket, "role": role });
+            json(StatusCode::OK, body.to_string().into_bytes())
+        }
         None => refused(Refusal::RatePrefix),
     }
 }

@@ -5,6 +5,7 @@
 
 use media::UnixTime;
 
+use super::NUMBER_MAX;
 use super::line::{BeatLine, Line, LineError, Pin, parse_line};
 use crate::{Comment, MuteNotice, Snapshot, ViewerId};
 
@@ -16,7 +17,12 @@ pub fn replay(segment: &[u8]) -> Option<Snapshot> {
         .filter(|line| !line.is_empty())
     {
         match (parse_line(line), &mut state) {
-            (Ok(Line::Snapshot(snapshot)), _) => state = snapshot.to_snapshot().ok().or(state),
+            (Ok(Line::Snapshot(snapshot)), _) => {
+                if let Ok(mut snapshot) = snapshot.to_snapshot() {
+                    bound(&mut snapshot);
+                    state = Some(snapshot);
+                }
+            }
             // A line that was torn by a crash, or one that does not fit, ends what is known.
             (Ok(Line::Beat(beat)), Some(state)) => {
                 if apply(state, &beat).is_err() {
@@ -36,14 +42,11 @@ fn apply(state: &mut Snapshot, beat: &BeatLine) -> Result<(), LineError> {
         .iter()
         .map(|comment| comment.to_comment(at))
         .collect::<Result<_, _>>()?;
-    state.comments_total += comments.len() as u64;
+    state.comments_total = state.comments_total.saturating_add(comments.len() as u64);
     state.last.extend(comments);
     state
         .last
         .retain(|comment| !beat.gone.contains(&comment.id.to_string()));
-    state
-        .last
-        .drain(..state.last.len().saturating_sub(LAST_MAX));
     for (total, new) in state.hearts.iter_mut().zip(&beat.hearts) {
         *total = total.saturating_add(*new);
     }
@@ -61,9 +64,19 @@ fn apply(state: &mut Snapshot, beat: &BeatLine) -> Result<(), LineError> {
     if let Some(rules) = &beat.rules {
         state.rules = rules.to_rules()?;
     }
-    (state.seq, state.at) = (beat.seq, at);
+    (state.seq, state.at) = (beat.seq.min(NUMBER_MAX), at);
+    bound(state);
     Ok(())
 }
 
 /// Comments kept against repetition over a restart.
-const LAST_MAX: usize = 128;
+pub const REPLAY_COMMENTS_MAX: usize = 128;
+/// Mutes kept over a restart.
+const MUTED_MAX: usize = 4_096;
+
+fn bound(state: &mut Snapshot) {
+    let old = state.last.len().saturating_sub(REPLAY_COMMENTS_MAX);
+    state.last.drain(..old);
+    state.muted.truncate(MUTED_MAX);
+    state.seq = state.seq.min(NUMBER_MAX);
+}

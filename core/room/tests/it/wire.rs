@@ -42,6 +42,25 @@ fn every_documented_line_is_parsed_and_written_again_as_it_stands() {
 }
 
 #[test]
+fn every_other_documented_object_is_json() {
+    for tag in [
+        "json index",
+        "json viewer",
+        "json token",
+        "json ticket",
+        "jsonl message",
+    ] {
+        let objects: Vec<&str> = examples(tag).into_iter().flat_map(str::lines).collect();
+        assert!(!objects.is_empty(), "{tag}");
+        for object in objects {
+            let value: serde_json::Value =
+                serde_json::from_str(object).unwrap_or_else(|error| panic!("{error}: {object}"));
+            assert!(value.is_object(), "{object}");
+        }
+    }
+}
+
+#[test]
 fn every_documented_command_is_understood() {
     let commands: Vec<&str> = examples("jsonl command")
         .into_iter()

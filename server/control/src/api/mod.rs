@@ -7,6 +7,7 @@ mod auth;
 mod broadcasts;
 mod clock;
 mod errors;
+mod rooms;
 mod shapes;
 
 use axum::Router;
@@ -70,7 +71,8 @@ async fn openapi() -> impl IntoResponse {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Nearcast", version = "1", description = "What is live, and who may publish. Errors are `{\"error\":{\"code\",\"message\"}}` with a closed list of codes."),
-    paths(broadcasts::list, broadcasts::show, broadcasts::create, broadcasts::end, clock::time),
+    paths(broadcasts::list, broadcasts::show, broadcasts::create, broadcasts::end, clock::time,
+        rooms::viewers, rooms::ix, rooms::ticket, rooms::ws),
     modifiers(&AdminScheme)
 )]
 struct Description;

@@ -30,6 +30,10 @@ async fn the_description_is_served() {
     for path in [
         "/api/v1/broadcasts",
         "/api/v1/broadcasts/{id}",
+        "/api/v1/broadcasts/{id}/ix",
+        "/api/v1/broadcasts/{id}/ticket",
+        "/api/v1/broadcasts/{id}/viewers",
+        "/api/v1/broadcasts/{id}/ws",
         "/api/v1/time",
     ] {
         assert!(paths[path].is_object(), "{path}");
