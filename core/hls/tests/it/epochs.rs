@@ -3,7 +3,7 @@
 //! In → Out: broken sessions → numbers, dates and discontinuities.
 //! Spec: cases PKG-10, ING-15, ING-18; design 3.2 "One URL, one body".
 
-use hls::{Output, PackagerConfig, State};
+use hls::{Output, State};
 use media::{DiscontinuityReason, EndReason, Event, UnixTime};
 
 use crate::studio::{ON_AIR, Rendition, Show, audio_track, config, shifted, video_track};

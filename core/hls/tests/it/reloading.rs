@@ -8,7 +8,7 @@ use hls::prefetch::{
     Availability, PartAvailability, availability, init_may_come, part_availability,
 };
 use hls::reload::{BlockingRequest, Decision, Freshness, Refusal, decide, hold_max};
-use hls::{PackagerConfig, Snapshot, WindowConfig};
+use hls::{Snapshot, WindowConfig};
 use media::{Duration, EndReason, Epoch, Msn, SegmentId};
 
 use crate::studio::{Rendition, Show, config};
