@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
+use axum::http::uri::Authority;
 use media::BroadcastId;
 use origin::{Registry, State};
 use tokio::sync::watch;
@@ -37,8 +38,18 @@ pub struct Control {
 /// How publishers reach this server, for the URLs that people are given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Without a trailing slash, such as `rtmp://localhost:1935`.
-    pub rtmp: String,
+    /// TCP port that RTMP publishers connect to.
+    pub rtmp_port: u16,
+}
+
+impl Endpoints {
+    /// Such as `rtmp://live.example.org:1935`: the host that the asker reached this server by is one that it can be reached
+    /// by. `None`, or what is no host: `localhost`.
+    pub(crate) fn rtmp(&self, authority: Option<&str>) -> String {
+        let authority = authority.and_then(|text| text.parse::<Authority>().ok());
+        let host = authority.as_ref().map_or("localhost", Authority::host);
+        format!("rtmp://{host}:{}", self.rtmp_port)
+    }
 }
 
 /// File in the data directory that holds the admin token in clear, readable by its owner only.

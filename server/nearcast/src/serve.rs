@@ -117,7 +117,7 @@ impl Server {
         let stop_broadcasts = CancellationToken::new();
         let (registry, keeper) = Registry::spawn_registry(settings_seen, stop_broadcasts.clone());
         let endpoints = Endpoints {
-            rtmp: listeners.rtmp_url(),
+            rtmp_port: listeners.rtmp.map_or(1935, |rtmp| rtmp.port()),
         };
         let control = Control::open(&config.data, registry.clone(), endpoints, policy_seen).await?;
         let stop_notes = CancellationToken::new();
@@ -309,14 +309,6 @@ impl Sockets {
 }
 
 impl Listeners {
-    /// Where publishers on this machine connect.
-    fn rtmp_url(&self) -> String {
-        self.rtmp.map_or_else(
-            || "rtmp://localhost".to_owned(),
-            |rtmp| format!("rtmp://localhost:{}", rtmp.port()),
-        )
-    }
-
     /// Tells `nearcast broadcast` where the API is.
     fn write_file(&self, config: &Config) -> anyhow::Result<()> {
         let Some(http) = self.http else {

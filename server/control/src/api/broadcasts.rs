@@ -3,9 +3,13 @@
 //! In → Out: reading needs no token and touches snapshots only; creating and ending need the admin token.
 //! Spec: `openapi/v1.json`.
 
+use std::convert::Infallible;
+
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use media::BroadcastId;
 use serde::Deserialize;
@@ -74,12 +78,26 @@ pub(super) async fn show(
     Ok(fresh(Broadcast::from(&record)))
 }
 
+/// The host that a request was sent to: HTTP/2's `:authority` or HTTP/1.1's `Host`.
+pub(super) struct Asked(Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let header = || parts.headers.get(header::HOST)?.to_str().ok();
+        let authority = parts.uri.authority().map(Authority::as_str).or_else(header);
+        Ok(Self(authority.map(str::to_owned)))
+    }
+}
+
 /// Creates a broadcast and its stream key.
 #[utoipa::path(post, path = "/api/v1/broadcasts", request_body = NewBroadcast, security(("admin" = [])),
     responses((status = 201, body = CreatedBroadcast), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn create(
     State(control): State<Control>,
     _admin: Admin,
+    asked: Asked,
     body: Result<Json<NewBroadcast>, JsonRejection>,
 ) -> Result<(StatusCode, Fresh<CreatedBroadcast>), ApiError> {
     let Json(new) = body?;
@@ -115,7 +133,11 @@ pub(super) async fn create(
         .await?;
     tracing::info!(broadcast = %record.id, "broadcast created");
     let created = CreatedBroadcast {
-        publish_url: format!("{}/live/{}", control.endpoints.rtmp, key.reveal()),
+        publish_url: format!(
+            "{}/live/{}",
+            control.endpoints.rtmp(asked.0.as_deref()),
+            key.reveal()
+        ),
         stream_key: key.reveal(),
         watch_url: watch_url(record.id.as_str()),
         playlist_url: playlist_url(record.id.as_str()),

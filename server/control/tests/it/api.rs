@@ -127,6 +127,26 @@ async fn one_broadcast_is_shown_whether_or_not_it_is_on_air() {
 }
 
 #[tokio::test]
+async fn the_publish_address_has_the_host_that_the_asker_reached() {
+    let house = House::new(Policy::Keys).await;
+    for (asked, told) in [
+        (
+            "http://live.example.org:8080",
+            "rtmp://live.example.org:1935/live/",
+        ),
+        ("http://[2001:db8::1]", "rtmp://[2001:db8::1]:1935/live/"),
+        ("", "rtmp://localhost:1935/live/"),
+    ] {
+        let answer = house
+            .admin("POST", &format!("{asked}/api/v1/broadcasts"), "{}")
+            .await;
+        assert_eq!(answer.status, 201);
+        let url = answer.json()["publish_url"].as_str().unwrap().to_owned();
+        assert!(url.starts_with(told), "{url}");
+    }
+}
+
+#[tokio::test]
 async fn creating_answers_the_key_once_and_nothing_else_ever_does() {
     let house = House::new(Policy::Keys).await;
     let answer = house

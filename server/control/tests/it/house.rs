@@ -55,9 +55,7 @@ impl House {
         let (policy, policy_seen) = watch::channel(policy);
         let (stop_broadcasts, stop_notes) = (CancellationToken::new(), CancellationToken::new());
         let (registry, keeper) = Registry::spawn_registry(seen, stop_broadcasts.clone());
-        let endpoints = Endpoints {
-            rtmp: "rtmp://localhost:1935".to_owned(),
-        };
+        let endpoints = Endpoints { rtmp_port: 1935 };
         let control = Control::open(data.path(), registry.clone(), endpoints, policy_seen)
             .await
             .unwrap();

@@ -92,6 +92,7 @@ async fn create(api: &Api, title: Option<String>, id: Option<String>) -> anyhow:
     );
     println!("publish     {}", text(&made, "publish_url"));
     println!("watch       {}{}", api.base(), text(&made, "watch_url"));
+    println!("From other machines, put this one's name or address in place of the host in both.");
     Ok(())
 }
 
