@@ -16,7 +16,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 process.chdir(here);
 
 /** Compressed bytes that each page may load before its first picture. */
-const BUDGET_GZIP = { 'watch.html': 24_000, 'embed.html': 22_000, 'index.html': 8_000 };
+const BUDGET_GZIP = { 'watch.html': 30_000, 'embed.html': 28_000, 'index.html': 8_000 };
 const PAGES = ['index', 'watch', 'embed'];
 const TARGET = ['chrome94', 'firefox102', 'safari16.4'];
 

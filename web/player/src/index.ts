@@ -6,6 +6,7 @@
 export { PlayerError, type ErrorCode } from './errors.ts';
 export { LATENCY_POLICY, type LatencyPolicy } from './latency.ts';
 export { Player, type PlayerEvents, type PlayerOptions, type Stats, type Status } from './player.ts';
+export type { Rendition } from './adaptation.ts';
 export type { ClockEstimate } from './clock.ts';
 export type { Shortfall } from './edge.ts';
 export type { RendererKind } from './renderer/renderer.ts';

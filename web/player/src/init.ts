@@ -3,7 +3,7 @@
 // In → Out: ftyp + moov bytes → tracks and a MIME type for `SourceBuffer`.
 // Spec: ISO/IEC 14496-12, "Movie structure"; ISO/IEC 14496-15, "AVC decoder configuration record"; RFC 6381, 3.3.
 
-import { type Box, boxesIn } from './boxes.ts';
+import { type Box, boxesIn, type Chunk } from './boxes.ts';
 import { ByteReader, type Bytes } from './bytes.ts';
 import { PlayerError } from './errors.ts';
 
@@ -58,6 +58,18 @@ export function mimeType(init: InitSection, fallback: string | null): string {
   const codecs = known ? media.map((track) => track.codec).join(',') : (fallback ?? '');
   const container = media.some((track) => track.kind === 'video') ? 'video' : 'audio';
   return `${container}/mp4; codecs="${codecs}"`;
+}
+
+/** Seconds of media in a chunk: those of its longest track. */
+export function chunkSeconds(chunk: Chunk, init: InitSection): number {
+  let longest = 0;
+  for (const run of chunk.runs) {
+    const track = init.tracks.find((one) => one.id === run.trackId);
+    if (!track) continue;
+    const ticks = run.duration + run.samplesWithoutDuration * track.defaultDuration;
+    longest = Math.max(longest, ticks / track.timescale);
+  }
+  return longest;
 }
 
 function* children(bytes: Bytes, type: string): Generator<Bytes> {

@@ -45,6 +45,9 @@ export class Playback {
   private burst: Burst | null = null;
   private burstTimer: ReturnType<typeof setTimeout> | undefined;
   private awaitingBurst = true;
+  /** The current segment comes again, in another rendition; the playhead goes over once it reaches as far. */
+  private splicing = false;
+  private epoch: number | null = null;
   /** The newest chunk. */
   private last: { arrivalMs: number; endS: number } | null = null;
   /** Where each track begins in the current burst: nothing can be shown before all of them have begun. */
@@ -66,18 +69,30 @@ export class Playback {
     this.renderer = this.build();
   }
 
-  /** What follows belongs to a new epoch. */
-  setInit(section: InitSection, mime: string): void {
+  /** What follows belongs to a new epoch, or to another rendition. */
+  setInit(section: InitSection, mime: string, epoch: number): void {
     this.init = { section, mime };
-    // A new publisher session has another path and another clock, and explains why nothing came.
+    // Another session has another path and another clock, another rendition another encoder.
     this.edge.clear();
-    if (this.standing) this.stallIsPublishers = true;
+    // A new session also explains why nothing came.
+    if (this.standing && epoch !== this.epoch) this.stallIsPublishers = true;
+    this.epoch = epoch;
     if (!this.renderer.setInit(section, mime)) this.rebuild();
   }
 
   /** What follows may come as a burst: a join, or a connection that was opened again. */
   expectBurst(): void {
     this.awaitingBurst = true;
+  }
+
+  /** What follows begins again at the start of the current segment. What was learned on the way that did not do is forgotten. */
+  splice(): void {
+    if (!this.begun) return;
+    this.splicing = true;
+    this.awaitingBurst = true;
+    this.ends.clear();
+    this.edge.clear();
+    this.latency = { ...latencyStart(this.hasAudio, this.policy), penaltyS: this.latency.penaltyS, stalls: this.latency.stalls };
   }
 
   append(chunk: Chunk, arrivalMs: number): void {
@@ -103,6 +118,7 @@ export class Playback {
       this.burst = burstGrow(this.burst, now, endS);
     } else {
       this.edge.observe(arrivalMs, endS);
+      if (this.splicing) this.goOver(endS);
     }
   }
 
@@ -168,11 +184,12 @@ export class Playback {
     this.begun = false;
     this.standing = false;
     this.awaitingBurst = true;
+    this.splicing = false;
     this.burst = null;
   }
 
-  /** Media time at which every track has come so far. */
-  private get endS(): number | null {
+  /** Media time up to which every track has come; null before the first chunk. */
+  get endS(): number | null {
     return this.ends.size === 0 ? null : Math.min(...this.ends.values());
   }
 
@@ -205,6 +222,7 @@ export class Playback {
     const { burst, begin, over } = burstLook(this.burst, this.nowMs());
     this.burst = over ? null : burst;
     if (begin && !this.begun) this.begin(this.last.endS);
+    else if (begin && this.splicing) this.goOver(this.last.endS);
     if (!over) {
       this.burstTimer = setTimeout(() => this.watchBurst(), BURST_LOOK_MS);
       return;
@@ -222,6 +240,19 @@ export class Playback {
     // The appends may still be under way, so the ranges cannot be asked yet.
     this.seek(Math.max(...this.starts.values(), endS - this.latency.targetS) + INSIDE_S);
     this.output.ready();
+  }
+
+  /** Moves the playhead into what came again: decoders need to begin at its random access point. */
+  private goOver(endS: number): void {
+    const position = this.video.currentTime;
+    if (endS < position + SPLICE_AHEAD_S) return;
+    this.splicing = false;
+    this.seek(Math.max(position, ...this.starts.values(), endS - this.latency.targetS) + INSIDE_S);
+  }
+
+  /** The id of the track with the picture; null without one. */
+  get videoTrack(): number | null {
+    return this.init?.section.tracks.find((track) => track.kind === 'video')?.id ?? null;
   }
 
   private get hasVideo(): boolean {
@@ -312,6 +343,8 @@ export class Playback {
 const BACKWARDS_S = 1;
 /** Lands inside a range in spite of rounded container times. */
 const INSIDE_S = 0.001;
+/** Media after the playhead with which it goes over to another rendition. */
+const SPLICE_AHEAD_S = 0.12;
 const STANDING_MS = 100;
 const FROZEN_AFTER_MS = 500;
 const SEEK_GRACE_MS = 400;

@@ -4,16 +4,19 @@
 // It owns the loader and the playback, decides what the viewer is told, and follows the page (sleep, wake, autoplay).
 // Spec: HTML, "Media elements" (autoplay, play()); Page Visibility; Page Lifecycle (freeze, resume).
 
+import { Adaptation, type Rendition } from './adaptation.ts';
 import { type ClockEstimate, localNow, ServerClock } from './clock.ts';
 import type { Shortfall } from './edge.ts';
 import { PlayerError } from './errors.ts';
 import { Emitter } from './events.ts';
 import { LATENCY_POLICY, type LatencyPolicy } from './latency.ts';
-import { Loader, type LoaderState } from './loader.ts';
+import type { Chunk } from './boxes.ts';
+import { type ChunkPlace, Loader, type LoaderState } from './loader.ts';
 import { Playback } from './playback.ts';
 import { NativeRenderer, playsHlsNatively } from './renderer/native.ts';
 import { mediaSourceClass } from './renderer/mse.ts';
 import type { RendererKind } from './renderer/renderer.ts';
+import type { LoaderEnvironment } from './segment_request.ts';
 
 /** How it stands, in the words a page would branch on. */
 export type Status =
@@ -45,6 +48,10 @@ export interface PlayerEvents {
   stall: { durationMs: number };
   /** The browser allowed playback only without sound: offer a way to turn it on. */
   muted: { reason: 'autoplay' };
+  /** The qualities to choose from are others now, best first. */
+  renditions: readonly Rendition[];
+  /** Another rendition plays, or was chosen. `choice` is `auto` or a name. */
+  rendition: { name: string | null; choice: string };
   error: PlayerError;
 }
 
@@ -58,6 +65,10 @@ export interface PlayerOptions {
   timeUrl?: string | null;
   /** Changes to the latency policy. */
   latency?: Partial<LatencyPolicy>;
+  /** A rendition's name, or `auto`, which is the default. */
+  rendition?: string;
+  /** Spare the viewer's data: nothing above 480 lines. Default: what the browser says the viewer wants. */
+  dataSaver?: boolean;
 }
 
 /** Figures of a player at one moment. Times in milliseconds. */
@@ -88,6 +99,13 @@ export interface Stats {
   bytes: number;
   epoch: number | null;
   msn: number | null;
+  /** What plays, and what was chosen: a name, or `auto`. */
+  rendition: string | null;
+  choice: string;
+  /** Times another rendition came on. */
+  switches: number;
+  /** What the path was last seen to carry; null while unknown. */
+  provenBps: number | null;
   clock: ClockEstimate | null;
   /** Milliseconds from construction to each step of the join; null before it. */
   join: { initMs: number | null; firstChunkMs: number | null; placedMs: number | null; firstFrameMs: number | null };
@@ -106,7 +124,9 @@ export class Player extends Emitter<PlayerEvents> {
   private blocked = false;
   private failure: PlayerError | null = null;
   private rebuilds: number[] = [];
-  private at: { epoch: number; msn: number } | null = null;
+  private at: { epoch: number; msn: number; rendition: string } | null = null;
+  private switches = 0;
+  private readonly adaptation: Adaptation;
   private bytesBefore = 0;
   private resyncsBefore = 0;
   private pauseTimer: ReturnType<typeof setTimeout> | undefined;
@@ -127,6 +147,8 @@ export class Player extends Emitter<PlayerEvents> {
     this.wantPlay = options.autoplay ?? true;
     const timeUrl = options.timeUrl === undefined ? new URL('/api/v1/time', this.url).href : options.timeUrl;
     this.clock = new ServerClock(timeUrl);
+    this.adaptation = new Adaptation(ENVIRONMENT, options.dataSaver ?? savesData());
+    if (options.rendition) this.adaptation.choose(options.rendition, null);
     if (options.muted) video.muted = true;
     video.playsInline = true;
     this.listen();
@@ -137,6 +159,38 @@ export class Player extends Emitter<PlayerEvents> {
 
   get status(): Status {
     return this.status_;
+  }
+
+  /** The qualities there are, best first; empty before the first playlist, and where the browser plays by itself. */
+  get renditions(): readonly Rendition[] {
+    return this.adaptation.renditions;
+  }
+
+  /** The rendition that is on screen; null before the first picture. */
+  get rendition(): string | null {
+    return this.at?.rendition ?? null;
+  }
+
+  /** What was chosen: a rendition's name, or `auto`. */
+  get choice(): string {
+    return this.adaptation.choice;
+  }
+
+  /** Chooses a rendition by its name, or leaves it to the player with `auto`. */
+  setRendition(choice: string): void {
+    if (choice === this.choice) return;
+    this.adaptation.choose(choice, this.loader);
+    this.emit('rendition', { name: this.rendition, choice });
+  }
+
+  /** Whether `auto` spares the viewer's data. */
+  get dataSaver(): boolean {
+    return this.adaptation.saveData;
+  }
+
+  set dataSaver(on: boolean) {
+    this.adaptation.saveData = on;
+    this.emit('rendition', { name: this.rendition, choice: this.choice });
   }
 
   /** Plays from the live edge. Resolves once the browser has agreed or refused. */
@@ -199,6 +253,10 @@ export class Player extends Emitter<PlayerEvents> {
       bytes: this.bytesBefore + (this.loader?.bytes ?? 0),
       epoch: this.at?.epoch ?? null,
       msn: this.at?.msn ?? null,
+      rendition: this.rendition,
+      choice: this.choice,
+      switches: this.switches,
+      provenBps: this.adaptation.provenBps,
       clock: this.clock.known,
       join: { ...this.join },
     };
@@ -244,25 +302,18 @@ export class Player extends Emitter<PlayerEvents> {
 
   private load(): void {
     this.loaderState = 'connecting';
-    const environment = {
-      fetch: (url: string, init: RequestInit) => fetch(url, init),
-      nowMs: () => performance.now(),
-      sleep,
-      random: Math.random,
-    };
-    this.loader = new Loader(this.url, environment, {
-      init: (init, mime) => {
+    this.loader = new Loader(this.url, ENVIRONMENT, {
+      init: (init, mime, epoch) => {
         this.join.initMs ??= this.sinceStart();
-        this.playback?.setInit(init, mime);
+        this.playback?.setInit(init, mime, epoch);
       },
-      chunk: (chunk, at) => {
-        if (this.join.firstChunkMs === null) {
-          this.join.firstChunkMs = this.sinceStart();
-          performance.mark('nearcast:first-chunk');
-        }
-        this.at = { epoch: at.epoch, msn: at.msn };
-        this.playback?.append(chunk, at.arrivalMs);
+      chunk: (chunk, at) => this.take(chunk, at),
+      variants: (variants) => {
+        this.adaptation.setVariants(variants);
+        this.emit('renditions', this.renditions);
       },
+      splice: () => this.playback?.splice(),
+      lost: (name) => this.adaptation.noteLost(name),
       state: (state) => {
         if (state !== 'live') this.playback?.expectBurst();
         this.loaderState = state;
@@ -273,7 +324,26 @@ export class Player extends Emitter<PlayerEvents> {
     void this.loader.run();
   }
 
+  private take(chunk: Chunk, at: ChunkPlace): void {
+    if (this.join.firstChunkMs === null) {
+      this.join.firstChunkMs = this.sinceStart();
+      performance.mark('nearcast:first-chunk');
+    }
+    const before = this.at?.rendition;
+    this.at = at;
+    this.playback?.append(chunk, at.arrivalMs);
+    const endS = this.playback?.endS ?? null;
+    const keyframe = chunk.runs.some((run) => run.keyframe && run.trackId === this.playback?.videoTrack);
+    if (endS !== null) {
+      this.adaptation.noteChunk({ arrivalMs: at.arrivalMs, endMs: endS * 1000, bytes: chunk.bytes.byteLength, keyframe }, at.rendition);
+    }
+    if (before === at.rendition) return;
+    if (before !== undefined) this.switches += 1;
+    this.emit('rendition', { name: at.rendition, choice: this.choice });
+  }
+
   private stopLoading(): void {
+    this.adaptation.stop();
     if (!this.loader) return;
     this.bytesBefore += this.loader.bytes;
     this.resyncsBefore += this.loader.resyncs;
@@ -378,7 +448,19 @@ export class Player extends Emitter<PlayerEvents> {
   private tick(): void {
     const away = this.loaderState === 'away' || this.loaderState === 'ended' || this.loaderState === 'offline';
     this.playback?.tick(away);
+    if (this.loader && this.playback?.begun) this.adapt(this.loader, this.playback);
     this.refresh();
+  }
+
+  private adapt(loader: Loader, playback: Playback): void {
+    const { clientWidth, clientHeight } = this.video;
+    const scale = window.devicePixelRatio || 1;
+    this.adaptation.tick(loader, {
+      bufferS: playback.bufferS,
+      targetS: playback.targetS,
+      standing: playback.standing,
+      box: clientWidth > 0 ? { width: clientWidth * scale, height: clientHeight * scale } : null,
+    });
   }
 
   private refresh(): void {
@@ -412,6 +494,18 @@ const TICK_MS = 50;
 const PAUSE_KEEPS_LOADING_MS = 10_000;
 const REBUILDS_MAX = 4;
 const REBUILD_WINDOW_MS = 60_000;
+
+const ENVIRONMENT: LoaderEnvironment = {
+  fetch: (url: string, init: RequestInit) => fetch(url, init),
+  nowMs: () => performance.now(),
+  sleep,
+  random: Math.random,
+};
+
+/** The viewer has asked the browser to spare data. */
+function savesData(): boolean {
+  return (navigator as { connection?: { saveData?: boolean } }).connection?.saveData === true;
+}
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

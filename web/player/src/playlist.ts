@@ -8,9 +8,14 @@ import { PlayerError } from './errors.ts';
 
 /** One encoded form of the broadcast. */
 export interface Variant {
+  /** Name of the rendition: the folder of its media playlist, such as `source`, `480p`, `audio`. */
+  name: string;
   /** Absolute address of its media playlist. */
   url: string;
+  /** The peak. */
   bandwidthBps: number;
+  /** The average where stated, else the peak. */
+  averageBps: number;
   codecs: string | null;
   width: number;
   height: number;
@@ -35,6 +40,8 @@ export interface MediaPlaylist {
   segments: ListedSegment[];
   /** The growing segment and the ones announced after it, oldest first. */
   prefetch: ListedSegment[];
+  /** Seconds of the growing segment that the playlist lists as parts. */
+  partsS: number;
   /** True once the broadcast is over. */
   ended: boolean;
 }
@@ -51,9 +58,13 @@ export function parseMultivariant(text: string, baseUrl: string): Variant[] {
       pending = attributes(line.slice('#EXT-X-STREAM-INF:'.length));
     } else if (!line.startsWith('#') && pending) {
       const [width, height] = (pending.get('RESOLUTION') ?? '0x0').split('x').map(Number);
+      const url = new URL(line, baseUrl);
+      const bandwidthBps = positive(pending.get('BANDWIDTH') ?? '', 0);
       variants.push({
-        url: new URL(line, baseUrl).href,
-        bandwidthBps: Number(pending.get('BANDWIDTH') ?? 0),
+        name: url.pathname.split('/').at(-2) ?? '',
+        url: url.href,
+        bandwidthBps,
+        averageBps: positive(pending.get('AVERAGE-BANDWIDTH') ?? '', bandwidthBps),
         codecs: pending.get('CODECS') ?? null,
         width: width ?? 0,
         height: height ?? 0,
@@ -66,9 +77,14 @@ export function parseMultivariant(text: string, baseUrl: string): Variant[] {
   return variants;
 }
 
+/** Variants by size of picture, then by bitrate: a rung below the source may well have the higher bitrate. */
+export function bestFirst(variants: readonly Variant[]): Variant[] {
+  return [...variants].sort((a, b) => b.width * b.height - a.width * a.height || b.bandwidthBps - a.bandwidthBps);
+}
+
 /** Parses a media playlist. Throws a PlayerError of code `format`. */
 export function parseMedia(text: string, baseUrl: string): MediaPlaylist {
-  const playlist: MediaPlaylist = { targetDurationS: 2, segments: [], prefetch: [], ended: false };
+  const playlist: MediaPlaylist = { targetDurationS: 2, segments: [], prefetch: [], partsS: 0, ended: false };
   let msn = 0;
   let durationS: number | null = null;
   let programDateTimeMs: number | null = null;
@@ -78,9 +94,11 @@ export function parseMedia(text: string, baseUrl: string): MediaPlaylist {
     else if (tag === '#EXT-X-MEDIA-SEQUENCE') msn = positive(value, 0);
     else if (tag === '#EXT-X-ENDLIST') playlist.ended = true;
     else if (tag === '#EXTINF') durationS = positive(value, 0);
+    else if (tag === '#EXT-X-PART') playlist.partsS += positive(attributes(value).get('DURATION') ?? '', 0);
     else if (tag === '#EXT-X-PROGRAM-DATE-TIME') programDateTimeMs = dateTime(value);
     else if (tag === '#EXT-X-PREFETCH' || !line.startsWith('#')) {
       const announced = tag === '#EXT-X-PREFETCH';
+      if (!announced) playlist.partsS = 0;
       const segment = listed(announced ? value : line, baseUrl, msn);
       segment.durationS = announced ? null : durationS;
       segment.programDateTimeMs = programDateTimeMs;

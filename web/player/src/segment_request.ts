@@ -27,6 +27,14 @@ export interface ArrivedChunk {
   offset: number;
 }
 
+/** Which segment of which rendition. */
+export interface SegmentTarget {
+  rendition: string;
+  epoch: number;
+  msn: number;
+  url: string;
+}
+
 /** How far a request has come. */
 export type RequestPhase = 'opening' | 'open' | 'ended' | 'failed';
 
@@ -44,20 +52,43 @@ export class SegmentRequest {
   private queueBytes = 0;
   private offset = 0;
   private wake: (() => void) | null = null;
+  private answer: () => void = () => undefined;
+  private readonly answered = new Promise<void>((resolve) => {
+    this.answer = resolve;
+  });
   private readonly abort = new AbortController();
 
   constructor(
     private readonly env: LoaderEnvironment,
-    readonly epoch: number,
-    readonly msn: number,
-    url: string,
+    readonly target: SegmentTarget,
     /** Ends this request together with whatever it belongs to. */
     parent: AbortSignal,
+    /** Told of all bytes as they come, those of unfinished chunks included. */
+    private readonly count: (bytes: number) => void = () => undefined,
   ) {
     const { signal } = this.abort;
     if (parent.aborted) this.cancel();
     else parent.addEventListener('abort', () => this.cancel(), { signal });
-    void this.read(url);
+    void this.read(target.url);
+  }
+
+  get epoch(): number {
+    return this.target.epoch;
+  }
+
+  get msn(): number {
+    return this.target.msn;
+  }
+
+  /** Resolves once the server has answered: is there such a segment? */
+  async exists(): Promise<boolean> {
+    await this.answered;
+    return this.phase === 'open' || this.phase === 'ended';
+  }
+
+  /** Ends a wait in `ready`. */
+  poke(): void {
+    this.wake?.();
   }
 
   /** Resolves once there is something to take, the request is over, or `ms` have passed. */
@@ -103,6 +134,7 @@ export class SegmentRequest {
         throw new PlayerError('network', `segment ${this.epoch}.${this.msn} was answered with ${response.status}`);
       }
       this.phase = 'open';
+      this.answer();
       await this.drain(response.body.getReader());
       this.phase = 'ended';
     } catch (error) {
@@ -111,6 +143,7 @@ export class SegmentRequest {
     }
     // Also lets go of the parent's signal, which outlives thousands of requests.
     this.abort.abort();
+    this.answer();
     this.wake?.();
   }
 
@@ -120,6 +153,7 @@ export class SegmentRequest {
       const { done, value } = await reader.read();
       if (done) break;
       const arrivalMs = this.env.nowMs();
+      this.count(value.byteLength);
       for (const chunk of splitter.push(value)) {
         this.queue.push({ chunk, arrivalMs, offset: this.offset });
         this.offset += chunk.bytes.byteLength;

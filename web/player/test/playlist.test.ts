@@ -57,7 +57,7 @@ test('the end of a broadcast and carriage returns are understood', () => {
 test('variants keep codecs with commas and resolve against the playlist', () => {
   const text = '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.64001f,mp4a.40.2",RESOLUTION=640x360\nsource/index.m3u8\n';
   assert.deepEqual(parseMultivariant(text, 'https://host/live/x/index.m3u8'), [
-    { url: BASE, bandwidthBps: 900_000, codecs: 'avc1.64001f,mp4a.40.2', width: 640, height: 360 },
+    { name: 'source', url: BASE, bandwidthBps: 900_000, averageBps: 900_000, codecs: 'avc1.64001f,mp4a.40.2', width: 640, height: 360 },
   ]);
 });
 

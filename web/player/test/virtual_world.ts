@@ -188,13 +188,29 @@ export class Recorder implements LoaderOutput {
   readonly states: LoaderState[] = [];
   readonly errors: PlayerError[] = [];
   readonly inits: number[] = [];
+  readonly lost_: string[] = [];
+  splices = 0;
+  names: string[] = [];
 
   init(_init: unknown, _mime: string, epoch: number): void {
     this.inits.push(epoch);
   }
 
-  chunk(chunk: { runs: { decodeTime: number }[] }, at: { epoch: number; msn: number }): void {
-    this.chunks.push(`${at.epoch}.${at.msn}@${chunk.runs[0]?.decodeTime}`);
+  chunk(chunk: { runs: { decodeTime: number }[] }, at: { rendition: string; epoch: number; msn: number }): void {
+    const where = at.rendition === 'source' || at.rendition === '1080p' ? '' : `${at.rendition}/`;
+    this.chunks.push(`${where}${at.epoch}.${at.msn}@${chunk.runs[0]?.decodeTime}`);
+  }
+
+  variants(variants: readonly { name: string }[]): void {
+    this.names = variants.map((variant) => variant.name);
+  }
+
+  splice(): void {
+    this.splices += 1;
+  }
+
+  lost(rendition: string): void {
+    this.lost_.push(rendition);
   }
 
   state(state: LoaderState): void {

@@ -128,7 +128,7 @@ export class MseRenderer implements Renderer {
       this.buffer = this.source.addSourceBuffer(mime);
       this.buffer.addEventListener('updateend', () => this.pump());
       this.buffer.addEventListener('error', () => this.fail(new PlayerError('media', 'the browser refused a segment')));
-    } else if (mime !== this.mime) {
+    } else if (family(mime) !== family(this.mime)) {
       this.buffer.changeType(mime);
     }
     this.mime = mime;
@@ -161,4 +161,9 @@ export class MseRenderer implements Renderer {
     this.dead = true;
     this.output.failed(error);
   }
+}
+
+/** Codecs without their profiles and levels, which the init section tells the browser anyway. */
+function family(mime: string): string {
+  return mime.replace(/\.[^",]*/g, '');
 }
