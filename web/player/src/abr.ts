@@ -88,8 +88,8 @@ export interface AbrState {
   lateMs: number;
   /** Since when chunks have been late, and what had come by then. */
   late: { sinceMs: number; received: number } | null;
-  /** Bits per media second of what plays, measured; 0 while unknown. */
-  ownBps: number;
+  /** What was measured of the rendition that plays: bytes in so much media time. */
+  own: { bytes: number; ms: number };
   proven: { bps: number; atMs: number } | null;
   calmSinceMs: number;
   downMs: number;
@@ -129,11 +129,14 @@ export const ABR_POLICY = {
 const WINDOW_MS = 3_000;
 const OFFSET_SECONDS = 15;
 const BURST_BYTES = 40_000;
+const OWN_MS = 4_000;
+/** A move that is not urgent takes so long to prepare. */
+const TOO_NEAR_S = 0.5;
 
 /** State before anything was observed. */
 export function abrStart(nowMs: number): AbrState {
   return {
-    playing: null, samples: [], offsets: [], endMs: null, chunkMs: 33, lateMs: 0, late: null, ownBps: 0, proven: null,
+    playing: null, samples: [], offsets: [], endMs: null, chunkMs: 33, lateMs: 0, late: null, own: { bytes: 0, ms: 0 }, proven: null,
     calmSinceMs: nowMs, downMs: -Infinity, up: null, probeAtMs: nowMs + ABR_POLICY.probeFirstMs, probeWaitMs: ABR_POLICY.probeFirstMs,
     probing: false, holds: {}, bigSinceMs: null,
   };
@@ -199,7 +202,7 @@ function measure(before: AbrState, seen: AbrObservation): AbrState {
   const state: AbrState = { ...before, samples: [...before.samples], offsets: [...before.offsets], holds: { ...before.holds } };
   const { nowMs } = seen;
   if (state.playing !== seen.playing) {
-    Object.assign(state, { playing: seen.playing, samples: [], offsets: [], endMs: null, late: null, lateMs: 0, ownBps: 0 });
+    Object.assign(state, { playing: seen.playing, samples: [], offsets: [], endMs: null, late: null, lateMs: 0, own: { bytes: 0, ms: 0 } });
   }
   for (const chunk of seen.chunks) takeChunk(state, seen, chunk);
   const best = state.offsets.reduce((least, one) => Math.min(least, one.ms), Infinity);
@@ -234,8 +237,9 @@ function takeChunk(state: AbrState, seen: AbrObservation, chunk: AbrChunk): void
   if (state.endMs !== null && chunk.endMs > state.endMs) {
     const lengthMs = Math.min(500, chunk.endMs - state.endMs);
     state.chunkMs += (lengthMs - state.chunkMs) / 8;
-    const bps = (chunk.bytes * 8_000) / lengthMs;
-    state.ownBps = state.ownBps === 0 ? bps : state.ownBps + (bps - state.ownBps) * Math.min(1, lengthMs / 2_000);
+    const { bytes, ms } = state.own;
+    const fade = ms > OWN_MS ? 0.5 : 1;
+    state.own = { bytes: bytes * fade + chunk.bytes, ms: ms * fade + lengthMs };
   }
   state.endMs = Math.max(state.endMs ?? chunk.endMs, chunk.endMs);
 }
@@ -262,7 +266,9 @@ function settleProbe(state: AbrState, seen: AbrObservation): void {
     const next = seen.rungs[seen.rungs.findIndex((rung) => rung.name === seen.playing) - 1];
     const enough = next !== undefined && bps >= next.bitrateBps * ABR_POLICY.upFactor;
     if (enough) state.proven = { bps, atMs: seen.nowMs };
-    state.probeWaitMs = enough ? ABR_POLICY.probeFirstMs : Math.min(ABR_POLICY.probeMaxMs, state.probeWaitMs * 2);
+    // A path that has been narrow for minutes is asked less often.
+    const most = Math.min(4 * ABR_POLICY.probeMaxMs, Math.max(ABR_POLICY.probeMaxMs, (seen.nowMs - state.downMs) / 8));
+    state.probeWaitMs = enough ? ABR_POLICY.probeFirstMs : Math.min(most, state.probeWaitMs * 2);
     state.probeAtMs = seen.nowMs + state.probeWaitMs;
   }
   state.probing = running;
@@ -276,12 +282,13 @@ function needsLess(state: AbrState, seen: AbrObservation, at: number): { name: s
   if (!late || !playing || seen.hint?.unsentBytes === 0) return null;
   const { nowMs } = seen;
   const lateForMs = nowMs - late.sinceMs;
-  const flow = seen.receivedBytes - (sampleAt(state, nowMs - 150)?.received ?? 0);
-  if (lateForMs < ABR_POLICY.fallingMs || flow <= 0) return null;
+  // A pause is the publisher's, or a lost packet's; a path that is full has none.
+  const [earlier, lately] = [sampleAt(state, nowMs - 300)?.received ?? 0, sampleAt(state, nowMs - 150)?.received ?? 0];
+  if (lateForMs < ABR_POLICY.fallingMs || lately <= earlier || seen.receivedBytes <= lately) return null;
   const from = sampleAt(state, Math.max(late.sinceMs, nowMs - 1_500)) ?? state.samples[0];
   if (!from) return null;
   const carriedBps = ((seen.receivedBytes - from.received) * 8_000) / Math.max(1, nowMs - from.nowMs);
-  const wantedBps = state.ownBps || playing.bitrateBps;
+  const wantedBps = state.own.ms >= 1_000 ? (state.own.bytes * 8_000) / state.own.ms : playing.bitrateBps;
   const growth = (ms: number): number => (state.lateMs - (sampleAt(state, nowMs - ms)?.lateMs ?? 0)) / ms;
   const fast = growth(200) >= 0.35 && carriedBps < wantedBps * 0.95;
   const slow = lateForMs >= 1_000 && growth(1_000) >= 0.05 && carriedBps < wantedBps * 1.02;
@@ -298,10 +305,12 @@ function needsLess(state: AbrState, seen: AbrObservation, at: number): { name: s
 
 /** Is beginning the segment again sooner done than what is left of it? */
 function isUrgent(seen: AbrObservation, bps: { carriedBps: number; wantedBps: number; targetBps: number }): boolean {
-  const leftS = Math.max(0, seen.segment.targetS - seen.segment.phaseS);
+  const { phaseS, targetS } = seen.segment;
+  const leftS = Math.max(0, targetS - phaseS);
   const carried = Math.max(1, bps.carriedBps);
-  const stayS = leftS * (bps.wantedBps / carried) - seen.bufferS;
-  const cutS = 0.3 + (seen.segment.phaseS * bps.targetBps) / carried;
+  // What is left may be too little for the move to be ready in time.
+  const stayS = (leftS < TOO_NEAR_S ? leftS + targetS : leftS) * (bps.wantedBps / carried) - seen.bufferS;
+  const cutS = 0.3 + Math.min(leftS, (phaseS * bps.targetBps) / carried);
   return stayS > cutS;
 }
 

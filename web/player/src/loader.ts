@@ -367,7 +367,9 @@ export class Loader {
       next = null;
     }
     const variant = this.variantAfter(current);
-    if (next && next.target.rendition !== variant.name && next.lastArrivalMs === null) {
+    // So near to the boundary a new request would come late: it is the one after that, then.
+    const early = this.currentS < this.targetDurationS - TOO_NEAR_S;
+    if (next && next.target.rendition !== variant.name && next.lastArrivalMs === null && early) {
       next.cancel();
       next = null;
     }
@@ -394,7 +396,7 @@ export class Loader {
     try {
       const wait = this.isAvoided(variant) ? (this.avoid?.untilMs ?? 0) - this.env.nowMs() : 0;
       if (wait > 0) await this.env.sleep(wait, signal);
-      else if (urgent && (await this.cutOver(variant, from, signal))) return;
+      else if (urgent && (await this.cutOver(variant, this.nearest(from), signal))) return;
       let point: Point = from;
       if (variant.name !== this.variants[0]?.name) {
         // Asking for its playlist is what starts a rendition that is made on demand; the answer comes when it runs.
@@ -408,7 +410,7 @@ export class Loader {
       if (!urgent) {
         this.ready = { variant, epoch: point.epoch, msn: point.msn };
         this.current?.poke();
-      } else if (!(await this.cutOver(variant, point, signal))) {
+      } else if (!(await this.cutOver(variant, this.nearest(point), signal))) {
         throw new PlayerError('network', `${variant.name} does not come`);
       }
     } catch (error) {
@@ -434,6 +436,12 @@ export class Loader {
     } finally {
       signal.removeEventListener('abort', cancel);
     }
+  }
+
+  /** Where an urgent move begins: near its end, a segment is not worth beginning again. */
+  private nearest(point: Point): Point {
+    const isCurrent = this.current?.msn === point.msn;
+    return isCurrent && this.currentS > NEARLY_OVER * this.targetDurationS ? after(point) : point;
   }
 
   private giveUp(rendition: string, error: PlayerError | null): void {
@@ -548,6 +556,8 @@ export class Loader {
 
 const QUIET_STEP_MS = 250;
 const BEHIND_S = 0.5;
+const TOO_NEAR_S = 0.25;
+const NEARLY_OVER = 0.7;
 /** Every broadcast has the rendition `source`. */
 const LIKELY_MEDIA_PLAYLIST = 'source/index.m3u8';
 

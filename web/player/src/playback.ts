@@ -72,9 +72,8 @@ export class Playback {
   /** What follows belongs to a new epoch, or to another rendition. */
   setInit(section: InitSection, mime: string, epoch: number): void {
     this.init = { section, mime };
-    // Another session has another path and another clock, another rendition another encoder.
-    this.edge.clear();
-    // A new session also explains why nothing came.
+    // A new publisher session has another path and another clock, and explains why nothing came.
+    if (epoch !== this.epoch) this.edge.clear();
     if (this.standing && epoch !== this.epoch) this.stallIsPublishers = true;
     this.epoch = epoch;
     if (!this.renderer.setInit(section, mime)) this.rebuild();

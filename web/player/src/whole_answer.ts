@@ -43,8 +43,10 @@ export async function fetchWhole(env: LoaderEnvironment, url: string, signal: Ab
 /** What `promise` gives, or `otherwise` after `ms`. */
 export async function within<T, E>(env: LoaderEnvironment, promise: Promise<T>, ms: number, otherwise: () => E): Promise<T | E> {
   const done = new AbortController();
+  const late = Symbol('late');
   try {
-    return await Promise.race([promise, env.sleep(ms, done.signal).then(otherwise)]);
+    const first = await Promise.race([promise, env.sleep(ms, done.signal).then((): typeof late => late)]);
+    return first === late ? otherwise() : first;
   } finally {
     done.abort();
   }

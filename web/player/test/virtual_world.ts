@@ -116,7 +116,10 @@ export class FakeServer {
     const refusal = this.refusals.get(path);
     if (refusal !== undefined) return new Response('', { status: refusal });
     if (path === '/live/x/index.m3u8') return new Response(`#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e",RESOLUTION=1280x720\n${this.variant}\n${this.rungs}`);
-    if (path.endsWith('/index.m3u8')) return new Response(this.mediaPlaylist);
+    if (path.endsWith('/index.m3u8')) {
+      await this.heldPlaylists.get(path)?.released;
+      return new Response(this.playlists.get(path) ?? this.mediaPlaylist);
+    }
     if (path.endsWith('.init.mp4')) {
       await this.heldInits.get(path)?.released;
       return new Response(initBytes());
@@ -125,6 +128,19 @@ export class FakeServer {
   };
 
   private readonly heldInits = new Map<string, { released: Promise<void>; release: () => void }>();
+  private readonly heldPlaylists = new Map<string, { released: Promise<void>; release: () => void }>();
+  /** Playlists other than that of `source`, by path. */
+  readonly playlists = new Map<string, string>();
+
+  /** The playlist of a rung that does not run yet; gives what lets it be answered. */
+  holdPlaylist(rendition: string): () => void {
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    this.heldPlaylists.set(`/live/x/${rendition}/index.m3u8`, { released, release });
+    return release;
+  }
 
   /** Requests for the init section of `epoch` are not answered until it is released. */
   holdInit(epoch: number): void {
@@ -151,15 +167,16 @@ export class FakeServer {
   }
 
   /** The playlist while `msn` grows. */
-  live(epoch: number, msn: number): void {
+  live(epoch: number, msn: number, parts = 0): void {
     this.mediaPlaylist = [
       '#EXTM3U', '#EXT-X-TARGETDURATION:2', `#EXT-X-MEDIA-SEQUENCE:${msn - 1}`, `#EXT-X-MAP:URI="${epoch}.init.mp4"`,
-      '#EXTINF:2,', `${epoch}.${msn - 1}.m4s`, `#EXT-X-PREFETCH:${epoch}.${msn}.m4s`, `#EXT-X-PREFETCH:${epoch}.${msn + 1}.m4s`, '',
+      '#EXTINF:2,', `${epoch}.${msn - 1}.m4s`,
+      ...new Array<string>(parts).fill('#EXT-X-PART:DURATION=0.2,URI="p"'), `#EXT-X-PREFETCH:${epoch}.${msn}.m4s`, `#EXT-X-PREFETCH:${epoch}.${msn + 1}.m4s`, '',
     ].join('\n');
   }
 
   private segment(path: string, signal: AbortSignal | null): Response {
-    const name = path.replace(/^.*\//, '').replace('.m4s', '');
+    const name = path.replace(/^\/live\/x\/((source|1080p)\/)?/, '').replace('.m4s', '');
     let counted = true;
     const release = (): void => {
       if (counted) this.open -= 1;
