@@ -133,7 +133,8 @@ fn publish_sample(binary: &Path, options: &Options) -> Result<shell::Running> {
     let file = fs::File::create(&log)?;
     let mut publisher = shell::Running::spawn(
         Command::new(binary)
-            .args(["publish", "--pattern", "--to"])
+            // Large enough for renditions below it.
+            .args(["publish", "--pattern", "--size", "1280x720", "--to"])
             .arg(format!("rtmp://127.0.0.1:{}/live/demo", options.rtmp_port))
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)

@@ -5,6 +5,7 @@
 // Spec: HTML, "Custom elements"; Fullscreen; Picture-in-Picture.
 
 import { buildView, setIcon, type View } from './element_view.ts';
+import { QualityMenu } from './quality_menu.ts';
 import { Player, type PlayerEvents, type Stats, type Status } from './player.ts';
 
 /** What the viewer reads while there is no moving picture. */
@@ -26,22 +27,31 @@ const BADGES: Partial<Record<Status, string>> = { away: 'Away', ended: 'Ended', 
 
 const IDLE_AFTER_MS = 2_600;
 const BADGE_EVERY_MS = 250;
-const FORWARDED = ['status', 'firstframe', 'stall', 'muted', 'error'] as const;
+const POSTER_AFTER_MS = 800;
+const FORWARDED = ['status', 'firstframe', 'stall', 'muted', 'renditions', 'rendition', 'error'] as const;
 
-/** The custom element. Attributes: src, controls, muted, hotkeys, latency, message. */
+/** The custom element. Attributes: src, controls, muted, hotkeys, latency, message, poster, rendition, datasaver. */
 export class NearcastPlayerElement extends HTMLElement {
   static readonly observedAttributes = ['src', 'latency', 'message'];
 
   /** The player behind the element; null without `src` or while not in a document. */
   player: Player | null = null;
   private readonly view: View;
+  private readonly menu: QualityMenu;
   private ac: AbortController | null = null;
   private idleTimer: ReturnType<typeof setTimeout> | undefined;
   private badgeTimer: ReturnType<typeof setInterval> | undefined;
+  private posterTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     super();
     this.view = buildView(this.attachShadow({ mode: 'open' }));
+    this.menu = new QualityMenu(this.view.quality, this.view.menu, {
+      choose: (choice) => this.player?.setRendition(choice),
+      saveData: (on) => {
+        if (this.player) this.player.dataSaver = on;
+      },
+    });
   }
 
   /** The media element inside, for those who need more than this element offers. */
@@ -80,8 +90,14 @@ export class NearcastPlayerElement extends HTMLElement {
     this.unload();
     const src = this.getAttribute('src');
     if (src === null || src === '') return;
-    const player = new Player(this.video, src, { muted: this.hasAttribute('muted') });
+    const player = new Player(this.video, src, {
+      muted: this.hasAttribute('muted'),
+      ...(this.hasAttribute('rendition') && { rendition: this.getAttribute('rendition') ?? 'auto' }),
+      ...(this.hasAttribute('datasaver') && { dataSaver: true }),
+    });
     this.player = player;
+    this.showPosterSoon();
+    player.on('firstframe', () => this.hidePoster());
     for (const name of FORWARDED) {
       player.on(name, (detail: PlayerEvents[typeof name]) => {
         this.dispatchEvent(new CustomEvent(name, { detail }));
@@ -97,8 +113,31 @@ export class NearcastPlayerElement extends HTMLElement {
   private unload(): void {
     this.player?.destroy();
     this.player = null;
+    this.menu.close(false);
+    this.hidePoster();
     clearInterval(this.badgeTimer);
     this.badgeTimer = undefined;
+  }
+
+  /** Only where the first picture takes its time: nothing may compete with it. */
+  private showPosterSoon(): void {
+    clearTimeout(this.posterTimer);
+    const { poster } = this.view;
+    this.posterTimer = setTimeout(() => {
+      const src = this.getAttribute('poster');
+      if (!src || this.player?.status !== 'connecting') return;
+      poster.onload = () => {
+        poster.hidden = this.player?.stats().join.firstFrameMs !== null;
+      };
+      poster.src = src;
+    }, POSTER_AFTER_MS);
+  }
+
+  private hidePoster(): void {
+    clearTimeout(this.posterTimer);
+    this.view.poster.hidden = true;
+    this.view.poster.onload = null;
+    this.view.poster.removeAttribute('src');
   }
 
   private listen(signal: AbortSignal): void {
@@ -109,6 +148,10 @@ export class NearcastPlayerElement extends HTMLElement {
     this.view.volume.addEventListener('input', () => {
       this.video.volume = Number(this.view.volume.value);
       this.video.muted = this.video.volume === 0;
+    }, { signal });
+    document.addEventListener('pointerdown', (event) => {
+      const path = event.composedPath();
+      if (!path.includes(this.view.menu) && !path.includes(this.view.quality)) this.menu.close(false);
     }, { signal });
     for (const name of ['pointermove', 'focusin', 'pointerdown']) {
       this.addEventListener(name, (event) => this.stir(event), { signal });
@@ -196,7 +239,7 @@ export class NearcastPlayerElement extends HTMLElement {
 
   private rest(): void {
     const focused = (this.view.state.getRootNode() as ShadowRoot).activeElement;
-    if (this.player?.status !== 'playing' || focused?.matches(':focus-visible')) return;
+    if (this.player?.status !== 'playing' || this.menu.isOpen || focused?.matches(':focus-visible')) return;
     this.setAttribute('idle', '');
   }
 
@@ -224,6 +267,9 @@ export class NearcastPlayerElement extends HTMLElement {
     view.state.classList.toggle('veil', message !== '');
     view.state.classList.toggle('calm', status === 'away' || status === 'offline' || status === 'unreachable');
     view.state.classList.toggle('still', status === 'ended' || status === 'failed');
+    const { player } = this;
+    const { renditions = [], rendition = null, choice = 'auto', dataSaver = false } = player ?? {};
+    this.menu.show({ renditions, rendition, choice, dataSaver });
     this.showBadge();
   }
 

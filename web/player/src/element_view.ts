@@ -9,6 +9,7 @@ const ICONS = {
   sound: 'M4 9.5v5h3.2l4.3 3.8V5.7L7.2 9.5H4zm11.2-1.3a5 5 0 0 1 0 7.6l1 1.2a6.6 6.6 0 0 0 0-10l-1 1.2z',
   silent: 'M4 9.5v5h3.2l4.3 3.8V5.7L7.2 9.5H4zm10.3-.2 1.1-1.1 2.1 2.1 2.1-2.1 1.1 1.1-2.1 2.1 2.1 2.1-1.1 1.1-2.1-2.1-2.1 2.1-1.1-1.1 2.1-2.1z',
   pip: 'M4 5h16a1 1 0 0 1 1 1v5.5h-1.8V6.8H4.8v10.4H11V19H4a1 1 0 0 1-1-1V6a1 1 0 0 1 1-1zm9 8.5h8V19h-8z',
+  quality: 'M4 7.1h8.3a2.6 2.6 0 0 1 5 0H20v1.8h-2.7a2.6 2.6 0 0 1-5 0H4zm0 8h2.7a2.6 2.6 0 0 1 5 0H20v1.8h-8.3a2.6 2.6 0 0 1-5 0H4z',
   full: 'M5 9.5V5h4.5v1.8H6.8v2.7zm9.5-4.5H19v4.5h-1.8V6.8h-2.7zM5 14.5h1.8v2.7h2.7V19H5zm12.2 0H19V19h-4.5v-1.8h2.7z',
 } as const;
 
@@ -30,6 +31,7 @@ function button(part: string, name: IconName, label: string): string {
 
 const TREE = `
 <video part="video" playsinline></video>
+<img class="poster" part="poster" alt="" hidden>
 <div class="shade" part="shade"></div>
 <div class="state" part="state" role="status" aria-live="polite"><span class="pulse"></span><p class="message"></p></div>
 <button type="button" class="start" part="start" data-do="play" aria-label="Play" hidden>${icon('play')}</button>
@@ -42,17 +44,19 @@ const TREE = `
     ${button('play', 'pause', 'Pause (space)')}${button('mute', 'sound', 'Mute (M)')}
     <input class="volume" type="range" min="0" max="1" step="0.05" value="1" aria-label="Volume">
     <span class="grow"></span>
+    <button type="button" class="quality" part="button quality" aria-haspopup="menu" aria-expanded="false" hidden>${icon('quality')}<span></span></button>
     ${button('pip', 'pip', 'Picture in picture')}${button('full', 'full', 'Full screen (F)')}
-  </div></div>`;
+  </div><div class="menu" part="menu" role="menu" aria-label="Quality" hidden></div></div>`;
 
 // Over a playing picture every effect is paid for with each frame: no blur, no filter, and what is not seen is hidden.
 const STYLE = `
-:host { --accent: var(--nearcast-accent, #ff3b5c); display: block; position: relative; overflow: hidden;
+:host { container-type: size; --accent: var(--nearcast-accent, #ff3b5c); display: block; position: relative; overflow: hidden;
   background: #000; color: #fff; font: 500 15px/1.35 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
   -webkit-tap-highlight-color: transparent; user-select: none; }
 :host([hidden]) { display: none; }
 video { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: var(--nearcast-fit, contain); }
 [hidden] { display: none !important; }
+.poster { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: var(--nearcast-fit, contain); }
 .shade, .top, .bottom { position: absolute; left: 0; right: 0; transition: opacity .25s, visibility .25s; }
 .shade { inset: 0; pointer-events: none;
   background: linear-gradient(#000a, #0000 22%, #0000 74%, #000b); }
@@ -66,6 +70,15 @@ video { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: var
 button { all: unset; box-sizing: border-box; cursor: pointer; color: inherit; }
 .bar button { width: 44px; height: 44px; display: grid; place-items: center; border-radius: 50%; transition: background .15s; }
 .bar button:hover { background: #fff2; }
+.bar .quality { width: auto; min-width: 44px; padding: 0 10px; display: flex; gap: 5px; border-radius: 22px; font-size: 13px; font-weight: 650; }
+.menu { position: absolute; right: max(14px, env(safe-area-inset-right)); bottom: 100%; min-width: 224px; max-width: calc(100% - 28px); box-sizing: border-box;
+  max-height: 60vh; max-height: min(430px, calc(100cqh - 84px)); overflow: auto; overscroll-behavior: contain; padding: 6px; border-radius: 14px; background: #141417f5; box-shadow: 0 8px 40px #000a; }
+.menu button { display: flex; align-items: baseline; gap: 16px; width: 100%; min-height: 44px; padding: 11px 14px 11px 36px; border-radius: 10px; position: relative; }
+.menu button:hover, .menu button:focus-visible { background: #fff2; }
+.menu small { margin-left: auto; font-size: 13px; opacity: .72; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.menu [aria-checked=true]::before { content: "✓"; position: absolute; left: 14px; color: var(--accent); font-weight: 700; }
+.menu [role=menuitemcheckbox] { margin-top: 6px; }
+.menu [role=menuitemcheckbox]::after { content: ""; position: absolute; left: 8px; right: 8px; top: -3px; border-top: 1px solid #fff2; }
 svg { width: 26px; height: 26px; fill: currentColor; display: block; }
 :is(button, input):focus-visible { outline: 2px solid #fff; outline-offset: 2px; }
 .volume { width: 84px; height: 24px; margin: 0; accent-color: #fff; background: none; opacity: .9; }
@@ -125,6 +138,9 @@ export interface View {
   volume: HTMLInputElement;
   pip: HTMLButtonElement;
   full: HTMLButtonElement;
+  quality: HTMLButtonElement;
+  menu: HTMLElement;
+  poster: HTMLImageElement;
 }
 
 /** Fills `root` with the player's tree. */
@@ -146,6 +162,7 @@ export function buildView(root: ShadowRoot): View {
     video: find('video'), state: find('.state'), message: find('.message'), start: find('.start'), live: find('.live'),
     unmute: find('.unmute'), badge: find('.badge'), delay: find('.delay'), play: find('.bar [data-do=play]'),
     mute: find('.bar [data-do=mute]'), volume: find('.volume'), pip: find('[data-do=pip]'), full: find('[data-do=full]'),
+    quality: find('.quality'), menu: find('.menu'), poster: find('.poster'),
   };
 }
 

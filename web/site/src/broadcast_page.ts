@@ -28,6 +28,7 @@ export function startPlayer(): { id: string; element: NearcastPlayerElement } | 
     stats: () => element.stats(),
     pageOpenToFrameMs: () => performance.getEntriesByName('nearcast:first-frame')[0]?.startTime ?? null,
   };
+  element.setAttribute('poster', `/live/${segment}/thumb.jpg`);
   element.setAttribute('src', `/live/${segment}/index.m3u8`);
   return { id: decode(segment), element };
 }
