@@ -1,4 +1,4 @@
-// Builds everything under web/: the pages (dist/), the library (player/dist/), its API report, and the tests.
+// Builds everything under web/: the pages (dist/), the libraries (player/dist/, interaction/dist/), their API reports, and the tests.
 //
 // In → Out: `node build.mjs [build|test|api|run FILE]` → files, or a message and exit code 1.
 // Pages name their assets by content hash, hold no inline script or style, and are checked against a size budget.
@@ -18,24 +18,33 @@ process.chdir(here);
 /** Compressed bytes that each page may load before its first picture. */
 const BUDGET_GZIP = { 'watch.html': 30_000, 'embed.html': 28_000, 'index.html': 8_000 };
 const PAGES = ['index', 'watch', 'embed'];
+/** Loaded by a page after its first picture, so not part of its budget. */
+const LATER = ['site/src/room.ts'];
+const STYLES = ['style', 'room'];
+const LIBRARIES = {
+  player: ['index', 'element'],
+  interaction: ['index'],
+};
 const TARGET = ['chrome94', 'firefox102', 'safari16.4'];
 
-const commands = { build: buildAll, test, api: () => report({ write: true }), run };
+const commands = { build: buildAll, test, api: () => Object.keys(LIBRARIES).forEach((name) => report(name, { write: true })), run };
 const command = commands[process.argv[2] ?? 'build'];
 if (!command) fail(`unknown command; one of: ${Object.keys(commands).join(', ')}`);
 await command();
 
 async function buildAll() {
   await pages();
-  await library();
-  report({ write: false });
+  for (const name of Object.keys(LIBRARIES)) {
+    await library(name);
+    report(name, { write: false });
+  }
 }
 
 async function pages() {
   rmSync('dist', { recursive: true, force: true });
   mkdirSync('dist/assets', { recursive: true });
   const result = await build({
-    entryPoints: [...PAGES.map((page) => `site/src/${page}.ts`), 'site/src/style.css', 'site/static/icon.svg'],
+    entryPoints: [...PAGES.map((page) => `site/src/${page}.ts`), ...LATER, ...STYLES.map((style) => `site/src/${style}.css`), 'site/static/icon.svg'],
     bundle: true, minify: true, format: 'esm', target: TARGET, charset: 'utf8', legalComments: 'none',
     outdir: 'dist/assets', outbase: 'site/src', entryNames: '[name]-[hash]', assetNames: '[name]-[hash]',
     loader: { '.svg': 'copy' }, metafile: true, logLevel: 'warning',
@@ -55,30 +64,28 @@ async function pages() {
 
 function weigh(name, html) {
   let bytes = gzipSync(html).byteLength;
-  for (const [, path] of html.matchAll(/"(\/assets\/[^"]+)"/g)) bytes += gzipSync(readFileSync(join('dist', path))).byteLength;
+  for (const [, path] of html.matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)) bytes += gzipSync(readFileSync(join('dist', path))).byteLength;
   const budget = BUDGET_GZIP[name];
   console.log(`${name}: ${bytes} of ${budget} bytes compressed`);
   if (bytes > budget) fail(`${name} is over its budget`);
 }
 
-async function library() {
-  rmSync('player/dist', { recursive: true, force: true });
-  await build({
-    entryPoints: ['player/src/index.ts', 'player/src/element.ts'],
-    bundle: true, splitting: true, format: 'esm', target: TARGET, outdir: 'player/dist', logLevel: 'warning',
-  });
-  for (const [name, text] of declarations()) {
-    mkdirSync(dirname(join('player/dist', name)), { recursive: true });
-    writeFileSync(join('player/dist', name), text);
+async function library(name) {
+  const entryPoints = LIBRARIES[name].map((entry) => `${name}/src/${entry}.ts`);
+  rmSync(`${name}/dist`, { recursive: true, force: true });
+  await build({ entryPoints, bundle: true, splitting: true, format: 'esm', target: TARGET, outdir: `${name}/dist`, logLevel: 'warning' });
+  for (const [file, text] of declarations(name)) {
+    mkdirSync(dirname(join(`${name}/dist`, file)), { recursive: true });
+    writeFileSync(join(`${name}/dist`, file), text);
   }
 }
 
-/** Emitted .d.ts files of the player by name, in memory. */
-function declarations() {
+/** Emitted .d.ts files of a library by name, in memory. */
+function declarations(name) {
   const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile);
   const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, here);
-  const program = ts.createProgram(['player/src/index.ts', 'player/src/element.ts'], {
-    ...options, noEmit: false, declaration: true, emitDeclarationOnly: true, rootDir: 'player/src', outDir: 'out',
+  const program = ts.createProgram(LIBRARIES[name].map((entry) => `${name}/src/${entry}.ts`), {
+    ...options, noEmit: false, declaration: true, emitDeclarationOnly: true, rootDir: `${name}/src`, outDir: 'out',
     allowImportingTsExtensions: true, rewriteRelativeImportExtensions: false, types: [],
   });
   const files = new Map();
@@ -88,20 +95,20 @@ function declarations() {
   return files;
 }
 
-/** Compares the public declarations with player/api.md, or writes that file. */
-function report({ write }) {
-  const files = declarations();
+/** Compares the public declarations with the library's api.md, or writes that file. */
+function report(name, { write }) {
+  const files = declarations(name);
   const exported = new Map();
-  for (const entry of ['index.d.ts', 'element.d.ts']) collect(entry, files, exported);
+  for (const entry of LIBRARIES[name]) collect(`${entry}.d.ts`, files, exported);
   const text = [
-    '# API of @nearcast/player', '',
+    `# API of @nearcast/${name}`, '',
     'Written by `npm run api`; a build fails when it is out of date. A change here is a change for users.', '',
     ...[...exported].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, code]) => `\`\`\`ts\n${code}\n\`\`\`\n`),
   ].join('\n');
   if (write) {
-    writeFileSync('player/api.md', text);
-  } else if (readSafe('player/api.md') !== text) {
-    fail('player/api.md is out of date: run `npm run api` and review the difference');
+    writeFileSync(`${name}/api.md`, text);
+  } else if (readSafe(`${name}/api.md`) !== text) {
+    fail(`${name}/api.md is out of date: run \`npm run api\` and review the difference`);
   }
 }
 
@@ -125,7 +132,7 @@ function collect(name, files, exported) {
 async function test() {
   const out = 'player/dist/test';
   rmSync(out, { recursive: true, force: true });
-  const found = ['player/test', 'site/test'].flatMap((folder) => listSafe(folder).map((file) => join(folder, file)));
+  const found = ['player/test', 'interaction/test', 'site/test'].flatMap((folder) => listSafe(folder).map((file) => join(folder, file)));
   const entryPoints = found.filter((file) => file.endsWith('.test.ts'));
   await build({
     entryPoints, bundle: true, platform: 'node', format: 'esm', target: 'node18', outdir: out, outbase: '.',

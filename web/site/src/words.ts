@@ -19,10 +19,10 @@ export function age(since: string | null, nowMs: number): string | null {
   return days === 1 ? '1 day' : `${days} days`;
 }
 
-/** "nobody watching", "1 watching", "12.3 k watching". */
-export function watching(viewers: number): string {
+/** "nobody watching", "1 watching", "12.3 k watching", "about 1 M watching". */
+export function watching(viewers: number, exact = true): string {
   if (viewers <= 0) return 'nobody watching yet';
-  return `${short(viewers)} watching`;
+  return `${exact ? '' : 'about '}${short(viewers)} watching`;
 }
 
 /** 950, 1.2 k, 12 k, 3.4 M. */
