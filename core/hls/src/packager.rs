@@ -9,6 +9,7 @@
 
 mod boundary;
 mod chunk;
+mod hole;
 mod lane;
 mod session;
 
@@ -326,7 +327,11 @@ impl Packager {
         } else {
             None
         };
-        let taken = Taken::new(unit, lane, now);
+        let mut taken = Taken::new(unit, lane, now);
+        if self.open.is_none() || session.picture_gone {
+            lane.cover.forget();
+        }
+        lane.cover.close_hole(&mut taken);
         if unit.random_access {
             self.flush();
         }

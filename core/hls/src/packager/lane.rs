@@ -8,6 +8,7 @@
 use formats::container::fmp4::mux::TrackLayout;
 use media::{AccessUnit, Duration, Timestamp, Track, TrackConfig, TrackId};
 
+use super::hole::Cover;
 use crate::timeline::DISTANCE_MIN;
 
 /// What to do with an access unit.
@@ -34,6 +35,8 @@ pub(super) struct Lane {
     jitter: Duration,
     /// Where the next sample begins on the wire if nothing is missing, in ticks.
     next_ticks: Option<i64>,
+    /// What its pictures cover.
+    pub(super) cover: Cover,
 }
 
 /// Units further from the newest than this are not of the same timeline.
@@ -63,6 +66,7 @@ impl Lane {
             recent: Vec::with_capacity(RECENT),
             jitter: Duration::ZERO,
             next_ticks: None,
+            cover: Cover::default(),
         }
     }
 
@@ -81,6 +85,7 @@ impl Lane {
         self.last_random_access = None;
         self.refused = 0;
         self.next_ticks = None;
+        self.cover.forget();
         self.recent.clear();
     }
 
