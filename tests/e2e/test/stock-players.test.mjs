@@ -18,7 +18,6 @@ let pages;
 
 before(async () => {
   server = await Nearcast.start();
-  // Our own pattern leaves pictures out on a starved machine; stock players stand still at such holes.
   publisher = ffmpeg(server.rtmp('x'));
   [browser, pages] = await Promise.all([launch(), servePages(), server.live('x')]);
   // A player that holds back three parts or segments needs some to be there.
@@ -72,3 +71,26 @@ test('hls.js with lowLatencyMode plays for a minute without an error event', { t
 
 test('Shaka with lowLatencyMode plays for a minute without an error event', { timeout: 400_000 }, (t) =>
   aMinute(t, 'shaka', { streaming: { lowLatencyMode: true } }, 8000));
+
+test('hls.js goes on at pictures that an encoder left out up to its next key frame', { timeout: 300_000 }, async (t) => {
+  // As OBS does on a bad uplink: ten of each sixty.
+  const holed = ffmpeg(server.rtmp('holed'), { video: ['-bsf:v', "noise=drop='gte(mod(n\\,60)\\,50)'"] });
+  const { page, problems, close } = await open(browser);
+  try {
+    await server.live('holed');
+    await delay(3000);
+    const config = encodeURIComponent(JSON.stringify({ lowLatencyMode: true }));
+    await page.goto(pages.url(`/hls.html?src=${encodeURIComponent(server.url('/live/holed/index.m3u8'))}&config=${config}`));
+    await playing(page, { pictures: 60, ms: 30_000 });
+    const sample = await watch(page, 15_000);
+    const times = sample.pictures.map((picture) => picture.at);
+    const still = Math.max(...times.slice(1).map((at, i) => at - times[i]));
+    t.diagnostic(`waits ${sample.waits}, seeks ${sample.seeks}, pictures ${sample.pictures.length}, longest stand ${still.toFixed(0)} ms`);
+    assert.deepEqual([...problems, ...sample.errors], []);
+    // 375 are sent. A player that stands still at each hole until it leaps over it shows a quarter of them.
+    assert.ok(sample.pictures.length > 190, `${sample.pictures.length} pictures shown`);
+  } finally {
+    await close();
+    await holed.stop();
+  }
+});
