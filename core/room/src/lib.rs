@@ -28,7 +28,7 @@ pub use ids::{Actor, Colour, CommentId, JuryId, Prefix, ViewerId};
 pub use intake::{Contribution, Heartbeat, Intake, Post, Present, Receipt, Source, Taps, Written};
 pub use jury::{Finding, Vote};
 pub use level::Level;
-pub use moderation::{Action, AuditEntry, ModerationError};
+pub use moderation::{Action, AuditEntry, Marked, ModerationError};
 pub use random::Random;
 pub use room::{Draft, Input, Output, Room, Start};
 pub use rules::{Fallback, Gate, IntakePolicy, JuryPolicy, Policy, Rate, Review, Rules};

@@ -103,6 +103,17 @@ pub struct AuditEntry {
     pub comment: Option<crate::Comment>,
 }
 
+/// The marks that outlast a restart of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marked {
+    /// Viewers whom the broadcaster named.
+    pub moderators: Vec<ViewerId>,
+    /// Viewers who may not comment any more.
+    pub blocked: Vec<ViewerId>,
+    /// Viewers who pass the gate `Approved`.
+    pub approved: Vec<ViewerId>,
+}
+
 /// Marks on the viewers of one room.
 #[derive(Debug)]
 pub(crate) struct Marks {
@@ -125,6 +136,30 @@ impl Marks {
             moderators: empty(),
             max,
         }
+    }
+
+    /// What outlasts a restart.
+    pub(crate) fn to_marked(&self) -> Marked {
+        let list = |set: &BTreeSet<ViewerId>| set.iter().copied().collect();
+        Marked {
+            moderators: list(&self.moderators),
+            blocked: list(&self.blocked),
+            approved: list(&self.approved),
+        }
+    }
+
+    /// Goes on from before; what is beyond the bound is forgotten.
+    pub(crate) fn restore(&mut self, marked: Marked) {
+        let set = |list: Vec<ViewerId>| list.into_iter().take(self.max).collect();
+        (self.moderators, self.blocked, self.approved) = (
+            set(marked.moderators),
+            set(marked.blocked),
+            set(marked.approved),
+        );
+    }
+
+    pub(crate) fn is_blocked(&self, viewer: ViewerId) -> bool {
+        self.blocked.contains(&viewer)
     }
 
     pub(crate) fn is_moderator(&self, viewer: ViewerId) -> bool {

@@ -21,8 +21,8 @@ use crate::pool::Pool;
 use crate::presence::Presence;
 use crate::{
     Action, Actor, AuditEntry, Beat, Comment, CommentId, CommentText, Finding, Gate, JuryId,
-    JuryNotice, Level, ModerationError, MuteNotice, Name, Policy, Random, Refusal, Rules, Snapshot,
-    ViewerId, Viewers, Vote,
+    JuryNotice, Level, Marked, ModerationError, MuteNotice, Name, Policy, Random, Refusal, Rules,
+    Snapshot, ViewerId, Viewers, Vote,
 };
 
 /// A comment on its way in; its text has been checked, its author's rate too.
@@ -74,6 +74,8 @@ pub enum Output {
     Audit(AuditEntry),
     /// A beat for everybody.
     Beat(Beat),
+    /// Who moderates, is blocked or approved has changed: keep this.
+    Marked(Marked),
     /// A jury has ended.
     JuryEnded(JuryId, Finding),
     /// What happened since the last micro-beat, for broadcaster and moderators; its `seq` is that of the coming beat.
@@ -99,6 +101,8 @@ pub struct Start {
     pub seed: u64,
     /// What is known from before: totals, number and last comments go on from it.
     pub snapshot: Option<Snapshot>,
+    /// Moderators and others who were marked before.
+    pub marked: Marked,
 }
 
 /// One room. Owned by one task.
@@ -195,6 +199,7 @@ impl Room {
             outputs: VecDeque::new(),
             policy,
         };
+        room.marks.restore(start.marked);
         if let Some(snapshot) = start.snapshot {
             room.restore(snapshot, now);
         }
@@ -258,6 +263,16 @@ impl Room {
         }
     }
 
+    /// What broadcaster and moderators begin with: as [`Room::snapshot`], with all hearts that no micro-beat is going to bring.
+    pub fn staff_snapshot(&self, now: UnixTime) -> Snapshot {
+        Snapshot {
+            hearts: std::array::from_fn(|colour| {
+                self.hearts[colour].saturating_sub(self.micro.hearts[colour])
+            }),
+            ..self.snapshot(now)
+        }
+    }
+
     /// Whether the broadcaster has named this viewer a moderator.
     pub fn is_moderator(&self, viewer: ViewerId) -> bool {
         self.marks.is_moderator(viewer)
@@ -308,6 +323,10 @@ impl Room {
             self.history.remember(comment, Fate::Shown(snapshot.seq));
         }
         for notice in snapshot.muted {
+            // A snapshot says of a blocked viewer that it is muted: a block that is taken back must leave nothing behind.
+            if self.marks.is_blocked(notice.viewer) {
+                continue;
+            }
             // A full list cannot happen: a snapshot names far fewer than the bound.
             let _ = match notice.until {
                 Some(until) => {
@@ -419,6 +438,17 @@ impl Room {
                 self.slow = Duration::from_millis(slow.as_millis().min(Self::SLOW_MAX_MILLIS));
             }
             Action::Appoint(_) | Action::Approve(_) | Action::Dismiss(_) => {}
+        }
+        if matches!(
+            action,
+            Action::Appoint(_)
+                | Action::Approve(_)
+                | Action::Dismiss(_)
+                | Action::Block(_)
+                | Action::Unblock(_)
+        ) {
+            let marked = self.marks.to_marked();
+            self.outputs.push_back(Output::Marked(marked));
         }
         self.touch(now);
         self.outputs.push_back(Output::Audit(AuditEntry {

@@ -198,7 +198,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             beat_every: Duration::from_millis(250),
-            beat_every_loaded: Duration::from_secs(2),
+            beat_every_loaded: Duration::from_millis(400),
             micro_every: Duration::from_millis(100),
             shown: Rate::new(6, 8),
             shown_loaded: Rate::new(2, 4),

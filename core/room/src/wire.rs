@@ -15,7 +15,7 @@ pub use line::{
     SnapshotLine, ViewersLine, encode_beat, encode_snapshot, parse_line,
 };
 pub use post::{Answer, BODY_MAX, PostError, encode_refusal, encode_reply, parse_post};
-pub use replay::{REPLAY_COMMENTS_MAX, replay};
+pub use replay::{REPLAY_COMMENTS_MAX, encode_marked, parse_marked, replay};
 
 /// The version that this code speaks.
 pub const VERSION: u32 = 1;

@@ -130,7 +130,11 @@ async fn answer(
         Route::Refused(status) => respond::refuse(status, SHORT),
         Route::App => {
             let mut request = request.map(axum::body::Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
+            let viewer = server
+                .config
+                .trusted_proxies
+                .viewer(peer, request.headers());
+            request.extensions_mut().insert(ConnectInfo(viewer));
             let response = match server.app.clone().oneshot(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},

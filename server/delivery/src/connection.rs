@@ -165,10 +165,10 @@ impl Connection {
                     .await
             }
             Route::App => {
+                let trusted = &server.config.trusted_proxies;
+                let viewer = trusted.viewer(self.ticket.peer, &parts.headers);
                 let mut request = Request::from_parts(parts, axum::body::Body::from(body));
-                request
-                    .extensions_mut()
-                    .insert(ConnectInfo(self.ticket.peer));
+                request.extensions_mut().insert(ConnectInfo(viewer));
                 let response = match Box::pin(server.app.clone().oneshot(request)).await {
                     Ok(response) => response,
                     Err(never) => match never {},

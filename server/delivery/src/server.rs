@@ -21,6 +21,7 @@ use crate::connection::{self, Ticket};
 use crate::live::Source;
 use crate::metrics::Metrics;
 use crate::pace::Sweeper;
+use crate::proxy::TrustedProxies;
 use crate::shard::{Limits, Returned, Shards};
 use crate::socket;
 
@@ -53,6 +54,8 @@ pub struct HttpConfig {
     pub congestion: Option<String>,
     /// How long viewers may finish their current object at shutdown.
     pub drain: Duration,
+    /// Whose `X-Forwarded-For` names the viewer.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for HttpConfig {
@@ -71,6 +74,7 @@ impl Default for HttpConfig {
             unsent_max: 128 * 1024,
             congestion: Some("bbr".to_owned()),
             drain: Duration::from_secs(5),
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

@@ -15,12 +15,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use room::wire::{self, Answer};
 use room::{
-    Actor, CommentId, Draft, Input, Name, Post, Receipt, Refusal, Source, ViewerId, Written,
+    Action, Actor, CommentId, Draft, Input, Name, Post, Receipt, Refusal, Source, ViewerId, Written,
 };
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use crate::collector::prefix_of;
+use crate::identity::Claims;
 use crate::room_task::{Message, now};
 use crate::rooms::{Handle, Rooms, token_end};
 use crate::socket;
@@ -40,9 +41,9 @@ pub fn router(rooms: Rooms) -> Router {
 /// How long an author waits for the verdict; the room decides within a second and a beat.
 const VERDICT_WAIT: Duration = Duration::from_secs(5);
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct NewViewer {
-    name: String,
+    name: Option<String>,
 }
 
 /// A name becomes a viewer.
@@ -50,6 +51,7 @@ async fn viewers(
     State(rooms): State<Rooms>,
     Path(id): Path<String>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let Some(room) = rooms.room(&id) else {
@@ -59,14 +61,17 @@ async fn viewers(
     if !inner.tickets.may_mint(peer.ip()) {
         return refused(Refusal::RatePrefix);
     }
-    let Ok(new) = serde_json::from_slice::<NewViewer>(&body) else {
-        return error(
-            StatusCode::BAD_REQUEST,
-            "bad_request",
-            "send {\"name\":\"…\"}",
-        );
+    let claims = match claims(&rooms, &room, &headers) {
+        Ok(claims) => claims,
+        Err(response) => return *response,
     };
-    let name = match Name::parse(&new.name) {
+    let asked = serde_json::from_slice::<NewViewer>(&body).unwrap_or_default();
+    let told = claims.as_ref().and_then(|claims| claims.name.clone());
+    let Some(wanted) = told.or(asked.name) else {
+        let message = "send {\"name\":\"…\"}";
+        return error(StatusCode::BAD_REQUEST, "bad_request", message);
+    };
+    let name = match Name::parse(&wanted) {
         Ok(name) if !inner.config.policy.words.matches(name.as_str()) => name,
         Ok(_) => return refused(Refusal::Words),
         Err(why) => {
@@ -78,12 +83,45 @@ async fn viewers(
         }
     };
     let bearer = Bearer {
-        viewer: ViewerId(rand::random()),
+        viewer: claims.as_ref().map_or_else(
+            || ViewerId(rand::random()),
+            |claims| inner.key.account(&room.id, &claims.sub),
+        ),
         name,
     };
+    if claims.is_some_and(|claims| claims.moderator) && !appoint(&room, bearer.viewer).await {
+        return refused(Refusal::ReadOnly);
+    }
     let token = inner.key.sign(&room.id, &bearer, token_end(&inner.config));
     let body = serde_json::json!({ "viewer": bearer.viewer.to_string(), "name": bearer.name.as_str(), "token": token });
     json(StatusCode::OK, body.to_string().into_bytes())
+}
+
+/// Whom the operator says that this is; an error if it must say so and does not, or says it wrongly.
+fn claims(
+    rooms: &Rooms,
+    room: &Handle,
+    headers: &HeaderMap,
+) -> Result<Option<Claims>, Box<Response>> {
+    let Some(identity) = &rooms.inner().config.identity else {
+        return Ok(None);
+    };
+    let claims = match secret(headers) {
+        None if !identity.is_required() => return Ok(None),
+        None => None,
+        Some(token) => identity.verify(&room.id, token),
+    };
+    let refused = || {
+        let message = "sign in first: this room takes only viewers whom its site knows";
+        Box::new(error(StatusCode::UNAUTHORIZED, "unauthorized", message))
+    };
+    claims.map(Some).ok_or_else(refused)
+}
+
+/// Makes a viewer a moderator in the operator's name, once. False if the room is too busy.
+async fn appoint(room: &Handle, viewer: ViewerId) -> bool {
+    let input = Input::Moderate(Actor::Operator, Action::Appoint(viewer));
+    is_moderator(room, viewer).await || room.inbox.try_send(Message::Input(Box::new(input))).is_ok()
 }
 
 /// Taps, comments, heartbeats, reports, votes.
@@ -260,7 +298,7 @@ fn secret(headers: &HeaderMap) -> Option<&str> {
         .to_str()
         .ok()?
         .split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(secret)
+    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
 }
 
 fn refused(refusal: Refusal) -> Response {

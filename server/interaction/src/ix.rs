@@ -10,7 +10,7 @@ use std::sync::Arc;
 use delivery::{InteractionWriter, Live};
 use hls::State;
 use media::{Msn, RenditionName, SegmentId, UnixTime};
-use room::{Beat, CommentId, Snapshot, wire};
+use room::{Beat, CommentId, Marked, Snapshot, wire};
 
 use crate::store::Store;
 
@@ -99,6 +99,12 @@ impl IxTrack {
         if let Some((_, segment)) = place {
             self.store.redact(self.live().id(), *segment, comment);
         }
+    }
+
+    /// Keeps who moderates, is blocked or approved.
+    pub(crate) fn marked(&self, marked: &Marked) {
+        self.store
+            .mark(self.live().id(), wire::encode_marked(marked));
     }
 
     pub(crate) fn audit(&self, line: String) {

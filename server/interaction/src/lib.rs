@@ -7,7 +7,9 @@
 
 mod api;
 mod collector;
+mod identity;
 mod ix;
+mod review;
 mod room_task;
 mod rooms;
 mod socket;
@@ -16,4 +18,5 @@ mod token;
 
 pub use api::router;
 pub use collector::prefix_of;
+pub use identity::Identity;
 pub use rooms::{Config, OnAir, Rooms};

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use media::{RenditionName, UnixTime};
-use room::{Beat, CommentId, Draft, Input, Output, Policy, Refusal, Room, Start, wire};
+use room::{Beat, Comment, CommentId, Draft, Input, Output, Policy, Refusal, Room, Start, wire};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::collector::Collector;
 use crate::ix::IxTrack;
+use crate::review::Reviewer;
 
 /// What connections tell a room.
 pub(crate) enum Message {
@@ -26,9 +27,12 @@ pub(crate) enum Message {
     IsModerator(room::ViewerId, oneshot::Sender<bool>),
     /// Anything else.
     Input(Box<Input>),
-    /// A socket came or went: count again. With a reply: the snapshot line to begin with.
-    Staff(Option<oneshot::Sender<Arc<str>>>),
+    /// A socket came or went: count again. With a reply: what to begin with.
+    Staff(Option<oneshot::Sender<Greeting>>),
 }
+
+/// The snapshot line, and every message after it.
+pub(crate) type Greeting = (Arc<str>, broadcast::Receiver<Arc<str>>);
 
 /// What became of a comment.
 pub(crate) type Verdict = Result<u64, Refusal>;
@@ -45,6 +49,9 @@ pub(crate) struct Parts {
     pub(crate) track: IxTrack,
     pub(crate) collector: Arc<Collector>,
     pub(crate) inbox: mpsc::Receiver<Message>,
+    /// For what is asked on the room's behalf. Weak: the room does not keep itself alive.
+    pub(crate) answers: mpsc::WeakSender<Message>,
+    pub(crate) reviewer: Option<Reviewer>,
     pub(crate) staff: broadcast::Sender<Arc<str>>,
     pub(crate) stop: CancellationToken,
 }
@@ -53,6 +60,8 @@ struct Task {
     room: Room,
     track: IxTrack,
     collector: Arc<Collector>,
+    answers: mpsc::WeakSender<Message>,
+    reviewer: Option<Reviewer>,
     staff: broadcast::Sender<Arc<str>>,
     waiting: BTreeMap<CommentId, Vec<oneshot::Sender<Verdict>>>,
     flush_at: Option<Instant>,
@@ -74,6 +83,8 @@ pub(crate) async fn run(parts: Parts) {
         track,
         collector,
         mut inbox,
+        answers,
+        reviewer,
         staff,
         stop,
     } = parts;
@@ -83,6 +94,8 @@ pub(crate) async fn run(parts: Parts) {
         room,
         track,
         collector,
+        answers,
+        reviewer,
         staff,
         waiting: BTreeMap::new(),
         flush_at: None,
@@ -98,7 +111,7 @@ pub(crate) async fn run(parts: Parts) {
             biased;
             () = stop.cancelled() => break,
             _ = media.changed() => {}
-            () = sleep_until(due) => task.room.handle_timeout(now()),
+            () = sleep_until(due) => task.tick(due, inbox.len()),
             () = sleep_until(task.flush_at) => task.flush(),
             message = inbox.recv() => match message {
                 Some(message) => task.take(message, &mut inbox),
@@ -124,6 +137,16 @@ impl Task {
             self.track.follow(segment, || room.snapshot(now()));
         }
         media.ended
+    }
+
+    /// Does what is due. How late it comes, and how many wait, is how busy the process is.
+    fn tick(&mut self, due: Option<Instant>, waiting: usize) {
+        let late = due.map_or(Duration::ZERO, |due| due.elapsed());
+        let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+        let waiting = (waiting * 1_000 / MESSAGES_MAX) as u64;
+        let pressure = late.max(waiting).min(1_000);
+        let pressure = Input::Pressure(u16::try_from(pressure).unwrap_or(u16::MAX));
+        self.room.handle(pressure, now());
     }
 
     fn flush(&mut self) {
@@ -161,12 +184,17 @@ impl Task {
             }
             Message::Input(input) => self.room.handle(*input, now()),
             Message::Staff(reply) => {
+                // What is due goes to those who are there already; the newcomer begins after it.
+                self.room.handle_timeout(now());
+                self.drain();
+                let messages = reply.as_ref().map(|_| self.staff.subscribe());
                 let count = u32::try_from(self.staff.receiver_count()).unwrap_or(u32::MAX);
                 self.room.handle(Input::Staff(count), now());
-                if let Some(reply) = reply {
-                    let line = wire::encode_snapshot(&self.room.snapshot(now()));
+                let line = wire::encode_snapshot(&self.room.staff_snapshot(now()));
+                if let Some((reply, messages)) = reply.zip(messages) {
+                    let line = String::from_utf8_lossy(&line).trim_end().into();
                     // A socket that has gone again needs none.
-                    let _ = reply.send(String::from_utf8_lossy(&line).trim_end().into());
+                    let _ = reply.send((line, messages));
                 }
             }
         }
@@ -192,10 +220,8 @@ impl Task {
                         self.track.audit(line);
                     }
                 }
-                Output::Review(comment) => {
-                    // No hook is configured in this build: the policy has none, so the room never asks.
-                    tracing::debug!(comment = %comment.id, "review without a hook");
-                }
+                Output::Review(comment) => self.review(comment.clone()),
+                Output::Marked(marked) => self.track.marked(marked),
                 Output::JuryEnded(..)
                 | Output::Micro(_)
                 | Output::NotDone(..)
@@ -208,6 +234,24 @@ impl Task {
                 let _ = self.staff.send(text.into());
             }
         }
+    }
+
+    /// Asks the hook beside the room's loop; what comes too late finds that the fallback has decided.
+    fn review(&self, comment: Comment) {
+        let (Some(reviewer), answers) = (self.reviewer.clone(), self.answers.clone()) else {
+            return;
+        };
+        let room = self.track.live().id().clone();
+        tokio::spawn(async move {
+            let Some(passes) = reviewer.ask(&room, &comment).await else {
+                return;
+            };
+            if let Some(inbox) = answers.upgrade() {
+                let input = Input::Reviewed(comment.id, passes);
+                // A flooded room takes the fallback.
+                let _ = inbox.try_send(Message::Input(Box::new(input)));
+            }
+        });
     }
 
     fn beat(&mut self, beat: &Beat) {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::http::Uri;
 use delivery::Live;
 use media::{BroadcastId, UnixTime};
 use room::{IntakePolicy, Policy, Random, Start};
@@ -20,7 +21,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::collector::Collector;
+use crate::identity::Identity;
 use crate::ix::IxTrack;
+use crate::review::Reviewer;
 use crate::room_task::{self, MESSAGES_MAX, Message, Parts, now};
 use crate::socket::Tickets;
 use crate::store::Store;
@@ -51,6 +54,10 @@ pub struct Config {
     pub intake: IntakePolicy,
     /// How long a viewer's token is good.
     pub token_life: Duration,
+    /// The operator's own identities, if it has any.
+    pub identity: Option<Identity>,
+    /// Where each comment is reviewed; only asked if the policy says so.
+    pub review_url: Option<Uri>,
 }
 
 impl Config {
@@ -62,6 +69,8 @@ impl Config {
             policy,
             intake,
             token_life: Duration::from_hours(24),
+            identity: None,
+            review_url: None,
         }
     }
 }
@@ -75,6 +84,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) key: TokenKey,
     pub(crate) tickets: Tickets,
+    reviewer: Option<Reviewer>,
     rooms: ArcSwap<BTreeMap<BroadcastId, Arc<Handle>>>,
     random: Mutex<Random>,
 }
@@ -84,11 +94,10 @@ pub(crate) struct Handle {
     pub(crate) id: BroadcastId,
     pub(crate) collector: Arc<Collector>,
     pub(crate) inbox: mpsc::Sender<Message>,
-    pub(crate) staff: broadcast::Sender<Arc<str>>,
 }
 
 /// How often broadcasts are looked at. One timer for the whole process.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Messages that a slow socket may be behind before it gets a fresh snapshot instead.
 const STAFF_BEHIND_MAX: usize = 64;
 /// A room that was written to so lately goes on where it stood.
@@ -103,8 +112,10 @@ impl Rooms {
     ) -> anyhow::Result<(Self, JoinHandle<()>)> {
         let (store, writer) = Store::spawn_store(config.data.join("ix"))?;
         let key = TokenKey::new(read_or_make_key(&config.data.join("viewer-key"))?);
+        let review = config.review_url.clone().zip(config.policy.review);
         let rooms = Self(Arc::new(Inner {
             on_air,
+            reviewer: review.map(|(url, review)| Reviewer::new(url, review.time.into())),
             config,
             key,
             tickets: Tickets::default(),
@@ -122,6 +133,11 @@ impl Rooms {
             let _ = tokio::task::spawn_blocking(move || writer.join()).await;
         });
         Ok((rooms, task))
+    }
+
+    /// How many are open.
+    pub fn count(&self) -> usize {
+        self.0.rooms.load().len()
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -175,27 +191,29 @@ impl Keeper {
     fn look(&mut self) {
         let on_air = self.inner.on_air.broadcasts();
         let mut changed = false;
+        let there: BTreeMap<&BroadcastId, &Arc<Live>> =
+            on_air.iter().map(|live| (live.id(), live)).collect();
         self.open.retain(|id, open| {
-            let there = on_air
-                .iter()
-                .any(|live| live.id() == id && Arc::ptr_eq(live, &open.live));
+            let there = there
+                .get(id)
+                .is_some_and(|live| Arc::ptr_eq(live, &open.live));
             if !there {
                 open.stop.cancel();
                 changed = true;
             }
             there
         });
-        for live in on_air {
+        for live in &on_air {
             let failed = self
                 .open
                 .get(live.id())
-                .is_some_and(|open| open.task.is_finished() && !is_over(&live));
-            if (failed || !self.open.contains_key(live.id())) && !is_over(&live) {
+                .is_some_and(|open| open.task.is_finished() && !is_over(live));
+            if (failed || !self.open.contains_key(live.id())) && !is_over(live) {
                 if failed {
                     metrics::counter!("nearcast_room_restarts_total").increment(1);
                     tracing::error!(broadcast = %live.id(), "the room's task failed; it goes on from what it has written");
                 }
-                self.begin(live);
+                self.begin(Arc::clone(live));
                 changed = true;
             }
         }
@@ -216,14 +234,15 @@ impl Keeper {
             track: IxTrack::new(Arc::clone(&live), self.store.clone()),
             collector: Arc::clone(&collector),
             inbox,
-            staff: staff.clone(),
+            answers: sender.downgrade(),
+            reviewer: self.inner.reviewer.clone(),
+            staff,
             stop: stop.clone(),
         };
         let handle = Arc::new(Handle {
             id: id.clone(),
             collector,
             inbox: sender,
-            staff,
         });
         let task = tokio::spawn(room_task::run(parts));
         self.open.insert(
@@ -244,7 +263,7 @@ impl Keeper {
             return Start {
                 epoch: 1,
                 seed,
-                snapshot: None,
+                ..Start::default()
             };
         };
         let epoch = last.epoch.saturating_add(1);
@@ -252,6 +271,7 @@ impl Keeper {
         Start {
             epoch,
             seed,
+            marked: self.store.marked(id).filter(|_| lately).unwrap_or_default(),
             snapshot: Some(last).filter(|_| lately),
         }
     }

@@ -19,7 +19,7 @@ use room::wire::{self, Command};
 use room::{Actor, Draft, Input, Name, Prefix};
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::api;
 use crate::collector::prefix_of;
@@ -158,12 +158,10 @@ impl Drop for Leaving {
 }
 
 async fn serve(mut socket: WebSocket, room: Arc<Handle>, actor: Actor) {
-    let mut messages = room.staff.subscribe();
     let leaving = Leaving(Arc::clone(&room));
-    if !greet(&mut socket, &room).await {
-        drop(messages);
+    let Some(mut messages) = greet(&mut socket, &room).await else {
         return;
-    }
+    };
     let (mut frames, mut second) = (0_u32, Instant::now());
     loop {
         tokio::select! {
@@ -171,7 +169,13 @@ async fn serve(mut socket: WebSocket, room: Arc<Handle>, actor: Actor) {
                 let alive = match message {
                     Ok(text) => send(&mut socket, &text).await,
                     // Too slow for every message: the newest state instead of a queue.
-                    Err(RecvError::Lagged(_)) => greet(&mut socket, &room).await,
+                    Err(RecvError::Lagged(_)) => match greet(&mut socket, &room).await {
+                        Some(fresh) => {
+                            messages = fresh;
+                            true
+                        }
+                        None => false,
+                    },
                     Err(RecvError::Closed) => false,
                 };
                 if !alive {
@@ -211,15 +215,12 @@ async fn serve(mut socket: WebSocket, room: Arc<Handle>, actor: Actor) {
     drop(leaving);
 }
 
-async fn greet(socket: &mut WebSocket, room: &Handle) -> bool {
-    let (reply, snapshot) = oneshot::channel();
-    if room.inbox.send(Message::Staff(Some(reply))).await.is_err() {
-        return false;
-    }
-    match snapshot.await {
-        Ok(line) => send(socket, &line).await,
-        Err(_) => false,
-    }
+/// Sends where the room stands; what follows it. `None` if the room or the peer is gone.
+async fn greet(socket: &mut WebSocket, room: &Handle) -> Option<broadcast::Receiver<Arc<str>>> {
+    let (reply, greeting) = oneshot::channel();
+    room.inbox.send(Message::Staff(Some(reply))).await.ok()?;
+    let (line, messages) = greeting.await.ok()?;
+    send(socket, &line).await.then_some(messages)
 }
 
 async fn send(socket: &mut WebSocket, text: &str) -> bool {
@@ -265,6 +266,8 @@ fn take(room: &Handle, actor: Actor, message: &[u8]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     fn own(origin: Option<&str>, host: &str) -> bool {
@@ -304,5 +307,108 @@ mod tests {
         assert_eq!(tickets.redeem(&show, &ticket), None);
         let ticket = tickets.issue(&show, Actor::Broadcaster).unwrap();
         assert_eq!(tickets.redeem(&other, &ticket), None);
+    }
+
+    /// A socket whose room is this test; what it says after the handshake is read by the test or not at all.
+    async fn silent() -> (
+        tokio::net::TcpStream,
+        broadcast::Sender<Arc<str>>,
+        oneshot::Receiver<()>,
+    ) {
+        let (inbox, mut messages) = tokio::sync::mpsc::channel(16);
+        let staff = broadcast::Sender::<Arc<str>>::new(64);
+        let room = Arc::new(Handle {
+            id: BroadcastId::parse("show").unwrap(),
+            collector: Arc::new(crate::collector::Collector::new(
+                room::IntakePolicy::default(),
+            )),
+            inbox,
+        });
+        let source = staff.clone();
+        tokio::spawn(async move {
+            while let Some(message) = messages.recv().await {
+                if let Message::Staff(Some(reply)) = message {
+                    let _ = reply.send(("the snapshot".into(), source.subscribe()));
+                }
+            }
+        });
+        let (ended, end) = oneshot::channel();
+        let ended = Arc::new(Mutex::new(Some(ended)));
+        let app = axum::Router::new().route(
+            "/",
+            axum::routing::get(move |upgrade: WebSocketUpgrade| {
+                let (room, ended) = (Arc::clone(&room), Arc::clone(&ended));
+                async move {
+                    upgrade.on_upgrade(async move |socket| {
+                        serve(socket, room, Actor::Broadcaster).await;
+                        let ended = ended.lock().unwrap().take();
+                        let _ = ended.unwrap().send(());
+                    })
+                }
+            }),
+        );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        while staff.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        (stream, staff, end)
+    }
+
+    /// Sends until the socket's queue is full because its reader takes nothing.
+    async fn flood(staff: &broadcast::Sender<Arc<str>>) {
+        let big: Arc<str> = "x".repeat(60_000).into();
+        for _ in 0..8 {
+            // Nobody there: the socket has ended.
+            let _ = staff.send(Arc::clone(&big));
+        }
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn ix_04_a_reader_that_never_reads_is_cut_after_half_a_minute() {
+        let (_stream, staff, mut end) = silent().await;
+        tokio::time::pause();
+        let mut seconds = 0;
+        while end.try_recv().is_err() {
+            flood(&staff).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+            seconds += 1;
+            assert!(seconds < 600, "it is held for ever");
+        }
+        assert!(seconds >= 30, "cut after {seconds} s");
+    }
+
+    #[tokio::test]
+    async fn ix_04_a_slow_reader_gets_the_newest_snapshot_instead_of_a_queue() {
+        let (mut stream, staff, _end) = silent().await;
+        for _ in 0..40 {
+            flood(&staff).await;
+        }
+        let sent = 40 * 8 * 60_000;
+        let mut received = Vec::new();
+        // The first snapshot is in the first kilobyte.
+        let again = |received: &[u8]| {
+            let last = received.get(1_000..).unwrap_or_default();
+            let last = &last[last.len().saturating_sub(200_000)..];
+            String::from_utf8_lossy(last).contains("the snapshot")
+        };
+        let reading = async {
+            let mut buffer = vec![0; 100_000];
+            while !again(&received) {
+                let count = stream.read(&mut buffer).await.unwrap();
+                received.extend_from_slice(&buffer[..count]);
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), reading)
+            .await
+            .unwrap();
+        assert!(received.len() < sent, "everything was kept for it");
     }
 }

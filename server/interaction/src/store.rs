@@ -12,14 +12,17 @@ use std::thread::JoinHandle;
 
 use media::{BroadcastId, Epoch, Msn, SegmentId};
 use room::wire::{self, Line, Pin};
-use room::{CommentId, Snapshot};
+use room::{CommentId, Marked, Snapshot};
 
 /// Jobs that wait for the disk; more are dropped and counted.
 const JOBS_MAX: usize = 4_096;
+/// Who moderates, is blocked or approved; beside the segments, which viewers may read.
+const MARKS: &str = "marks.json";
 
 enum Job {
     Append(BroadcastId, SegmentId, Vec<u8>),
     Audit(BroadcastId, String),
+    Mark(BroadcastId, Vec<u8>),
     Redact(BroadcastId, SegmentId, CommentId),
 }
 
@@ -59,6 +62,17 @@ impl Store {
         self.send(Job::Audit(room.clone(), line));
     }
 
+    /// Replaces the marks of a room.
+    pub(crate) fn mark(&self, room: &BroadcastId, text: Vec<u8>) {
+        self.send(Job::Mark(room.clone(), text));
+    }
+
+    /// The marks of a room when it was last written. Reads the disk.
+    pub(crate) fn marked(&self, room: &BroadcastId) -> Option<Marked> {
+        let path = self.root.join(room.as_str()).join(MARKS);
+        wire::parse_marked(&fs::read(path).ok()?)
+    }
+
     /// Takes a comment out of this segment and all later ones.
     pub(crate) fn redact(&self, room: &BroadcastId, from: SegmentId, comment: CommentId) {
         self.send(Job::Redact(room.clone(), from, comment));
@@ -85,6 +99,11 @@ fn run(root: &Path, job: &Job) -> io::Result<()> {
             open(&root.join(room.as_str()), &format!("{id}.jsonl"))?.write_all(lines)
         }
         Job::Audit(room, line) => writeln!(open(&root.join(room.as_str()), "audit.log")?, "{line}"),
+        Job::Mark(room, text) => {
+            let folder = root.join(room.as_str());
+            fs::create_dir_all(&folder)?;
+            replace(&folder.join(MARKS), text)
+        }
         Job::Redact(room, from, comment) => {
             for (id, path) in segments(&root.join(room.as_str()))? {
                 if id.msn >= from.msn {
@@ -134,7 +153,7 @@ fn segments(folder: &Path) -> io::Result<Vec<(SegmentId, PathBuf)>> {
     Ok(found)
 }
 
-/// Rewrites a file without a comment; a reader sees the old file or the new one, whole.
+/// Rewrites a file without a comment.
 fn redact(path: &Path, comment: CommentId) -> io::Result<()> {
     let text = fs::read(path)?;
     let id = comment.to_string();
@@ -151,8 +170,13 @@ fn redact(path: &Path, comment: CommentId) -> io::Result<()> {
             Err(_) => kept.extend_from_slice(line),
         }
     }
+    replace(path, &kept)
+}
+
+/// A reader sees the old file or the new one, whole.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("new");
-    fs::write(&fresh, kept)?;
+    fs::write(&fresh, content)?;
     fs::rename(fresh, path)
 }
 

@@ -146,6 +146,11 @@ pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
         "Rooms whose task failed and was begun again; each is a defect.",
     ),
     (
+        "nearcast_room_reviews_total",
+        Kind::Counter,
+        "Comments asked about at the review hook [result].",
+    ),
+    (
         "nearcast_room_store_dropped_total",
         Kind::Counter,
         "Writes of interaction segments dropped because the disk is too slow.",

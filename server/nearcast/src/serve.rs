@@ -288,7 +288,7 @@ impl Sockets {
             let (source, app, stop) = (source.clone(), app.clone(), watching.stop.clone());
             watching.tasks.push(delivery::spawn_http(
                 listener,
-                config.delivery.to_http(),
+                config.delivery.to_http()?,
                 source,
                 app,
                 tls,

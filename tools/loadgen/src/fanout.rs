@@ -23,7 +23,7 @@ use crate::process;
 use crate::publish::{Publishing, publish};
 use crate::report::Times;
 use crate::server::{self, Running};
-use crate::swarm::{Plan, Swarm};
+use crate::swarm::{Plan, Probing, Swarm};
 use crate::target::Target;
 use crate::watch::Watcher;
 
@@ -254,6 +254,7 @@ impl Bench {
             course,
             ramp: self.args.ramp,
             probe_every: (largest / self.args.probes.max(1)).max(1),
+            probing: Probing::Stamps,
             segment: SEGMENT,
         };
         Ok(Setting {

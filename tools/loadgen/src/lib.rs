@@ -15,6 +15,7 @@ pub mod probe;
 pub mod process;
 pub mod publish;
 pub mod report;
+pub mod room;
 pub mod server;
 pub mod swarm;
 pub mod target;

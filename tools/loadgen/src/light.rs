@@ -38,6 +38,8 @@ impl Guide {
 pub enum Course {
     /// Growing segments below this folder, such as `/live/x/source/`.
     Segments(String),
+    /// Growing segments of the interaction track below this folder, on one connection, each asked for when the one before ends.
+    Lines(String),
     /// One response without an end.
     Endless(String),
     /// Complete files `{folder}{0..count}` one after the other, one each period.
@@ -158,6 +160,12 @@ impl Light {
                 self.file += 1;
                 self.next_file = Some(now + *period);
                 Some(self.start(self.current, format!("{folder}{}", self.file % count), now))
+            }
+            Course::Lines(_) if busy => None,
+            Course::Lines(folder) => {
+                let (lane, segment) = self.segment_wish(false, guide, now)?;
+                self.lanes[lane].asked = Some(segment);
+                Some(self.start(lane, format!("{folder}{segment}.jsonl"), now))
             }
             Course::Segments(folder) => {
                 let (lane, segment) = self.segment_wish(busy, guide, now)?;

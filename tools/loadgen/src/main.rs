@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use loadgen::{churn, fanout, floor, viewers};
+use loadgen::{churn, fanout, floor, room, viewers};
 
 /// Load for a Nearcast server.
 #[derive(Debug, Parser)]
@@ -24,6 +24,12 @@ enum Command {
     Viewers(viewers::Args),
     /// Viewers against processor time and lateness, beside a bare loop of send() and nginx.
     Fanout(fanout::Args),
+    /// An audience in one room: readers of the interaction track, of whom some tap and comment.
+    Room(room::Args),
+    /// As many interaction requests as a server takes into one room.
+    Posts(room::flood::Args),
+    /// A room with a million viewers in virtual time, behind a model of two tiers of caches.
+    SimulateRoom(room::simulate::Args),
     /// Publishers that come and leave, again and again.
     Churn(churn::Args),
     /// The bare loop of send() by itself.
@@ -71,6 +77,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Viewers(args) => viewers::run(args).await,
             Command::Fanout(args) => fanout::run(args).await,
             Command::Churn(args) => churn::run(args).await,
+            Command::Room(args) => room::run(args).await,
+            Command::Posts(args) => room::flood::run(args).await,
+            Command::SimulateRoom(args) => room::simulate::run(&args),
             Command::Floor { .. } => Ok(()),
         }
     })

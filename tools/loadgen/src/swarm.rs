@@ -16,8 +16,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use testkit::viewer::Times;
 
 use crate::clock::Clock;
-use crate::light::{Course, Guide, Light, LightSums};
+use crate::light::{Course, Guide, Light, LightSums, Watch};
 use crate::probe::Stamps;
+use crate::room::beats::{Beats, Marks};
 
 /// Each of the many is read this often.
 const ROUND: Duration = Duration::from_millis(100);
@@ -39,8 +40,58 @@ pub struct Plan {
     pub ramp: u32,
     /// One in so many viewers reads stamps; 0: none.
     pub probe_every: usize,
+    /// What those viewers look for.
+    pub probing: Probing,
     /// Of the segments followed; spreads requests over it.
     pub segment: Duration,
+}
+
+/// What viewers that are woken at once look for.
+#[derive(Clone, Debug, Default)]
+pub enum Probing {
+    /// Stamps in pictures.
+    #[default]
+    Stamps,
+    /// Marked taps in beats.
+    Beats(Arc<Marks>),
+}
+
+/// One of those viewers' eyes.
+enum Probe {
+    Stamps(Stamps),
+    Beats(Beats),
+}
+
+impl Probe {
+    fn new(probing: &Probing, clock: Clock) -> Self {
+        match probing {
+            Probing::Stamps => Self::Stamps(Stamps::new(clock)),
+            Probing::Beats(marks) => Self::Beats(Beats::new(clock, Arc::clone(marks))),
+        }
+    }
+
+    fn lateness(&mut self) -> &mut Times {
+        match self {
+            Self::Stamps(stamps) => &mut stamps.lateness,
+            Self::Beats(beats) => &mut beats.lateness,
+        }
+    }
+}
+
+impl Watch for Probe {
+    fn head(&mut self) {
+        match self {
+            Self::Stamps(stamps) => stamps.head(),
+            Self::Beats(beats) => beats.head(),
+        }
+    }
+
+    fn body(&mut self, lane: usize, bytes: &[u8]) {
+        match self {
+            Self::Stamps(stamps) => stamps.body(lane, bytes),
+            Self::Beats(beats) => beats.body(lane, bytes),
+        }
+    }
 }
 
 /// Running viewers.
@@ -340,7 +391,7 @@ async fn run_few(shared: Arc<Shared>, mut queue: tokio::sync::mpsc::UnboundedRec
 
 async fn run_probe(shared: Arc<Shared>, number: usize) {
     let mut light = shared.light(number, Instant::now());
-    let mut stamps = Stamps::new(shared.clock);
+    let mut probe = Probe::new(&shared.plan.probing, shared.clock);
     let mut sockets: [Option<tokio::net::TcpStream>; 2] = [None, None];
     let mut buffer = vec![0; 64 << 10];
     let mut tick = tokio::time::interval(Duration::from_millis(20));
@@ -356,12 +407,12 @@ async fn run_probe(shared: Arc<Shared>, number: usize) {
         }
         let [first, second] = &mut sockets;
         tokio::select! {
-            () = readable(first.as_ref()) => probe_read(first, 0, &mut light, &mut stamps, &mut buffer),
-            () = readable(second.as_ref()) => probe_read(second, 1, &mut light, &mut stamps, &mut buffer),
+            () = readable(first.as_ref()) => probe_read(first, 0, &mut light, &mut probe, &mut buffer),
+            () = readable(second.as_ref()) => probe_read(second, 1, &mut light, &mut probe, &mut buffer),
             _ = tick.tick() => {
                 lock(&shared.sums).add(&std::mem::take(&mut light.sums));
-                lock(&shared.lateness).add(&stamps.lateness);
-                stamps.lateness.clear();
+                lock(&shared.lateness).add(probe.lateness());
+                probe.lateness().clear();
             }
         }
     }
@@ -397,7 +448,7 @@ fn probe_read(
     socket: &mut Option<tokio::net::TcpStream>,
     lane: usize,
     light: &mut Light,
-    stamps: &mut Stamps,
+    probe: &mut Probe,
     buffer: &mut [u8],
 ) {
     let Some(open) = socket else { return };
@@ -406,7 +457,7 @@ fn probe_read(
         Ok(0) => {}
         Ok(count) => {
             if light
-                .handle_bytes(lane, &buffer[..count], stamps, now)
+                .handle_bytes(lane, &buffer[..count], probe, now)
                 .is_ok()
             {
                 return;

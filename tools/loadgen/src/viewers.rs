@@ -19,7 +19,7 @@ use crate::fanout::{spawn_guide, wait_for};
 use crate::light::{Course, Guide, LightSums};
 use crate::process;
 use crate::report::Report;
-use crate::swarm::{Plan, Swarm};
+use crate::swarm::{Plan, Probing, Swarm};
 use crate::target::Target;
 use crate::watch::{Watcher, clock_offset};
 
@@ -103,6 +103,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         course: Course::Segments(format!("{folder}/{}/", args.rendition)),
         ramp: args.ramp,
         probe_every: 0,
+        probing: Probing::Stamps,
         segment: Duration::from_secs(2),
     };
     let swarm = Swarm::spawn(plan, guide, clock)?;

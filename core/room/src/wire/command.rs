@@ -185,7 +185,7 @@ pub fn encode_staff(output: &Output) -> Option<String> {
             seq: verdict.ok(),
             code: verdict.err().map(crate::Refusal::code),
         },
-        Output::Beat(_) | Output::Redact(_) | Output::Review(_) => return None,
+        Output::Beat(_) | Output::Marked(_) | Output::Redact(_) | Output::Review(_) => return None,
     };
     serde_json::to_string(&message).ok()
 }

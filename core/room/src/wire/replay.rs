@@ -4,10 +4,11 @@
 //! Spec: docs/ix.md, "Snapshot line", "Beat line"; case IX-10.
 
 use media::UnixTime;
+use serde::{Deserialize, Serialize};
 
-use super::NUMBER_MAX;
 use super::line::{BeatLine, Line, LineError, Pin, parse_line};
-use crate::{Comment, MuteNotice, Snapshot, ViewerId};
+use super::{NUMBER_MAX, VERSION};
+use crate::{Comment, Marked, MuteNotice, Snapshot, ViewerId};
 
 /// The state after the last whole line of a segment; `None` if it holds no snapshot that can be read.
 pub fn replay(segment: &[u8]) -> Option<Snapshot> {
@@ -79,4 +80,40 @@ fn bound(state: &mut Snapshot) {
     state.last.drain(..old);
     state.muted.truncate(MUTED_MAX);
     state.seq = state.seq.min(NUMBER_MAX);
+}
+
+#[derive(Deserialize, Serialize)]
+struct MarkedLine {
+    v: u32,
+    moderators: Vec<String>,
+    blocked: Vec<String>,
+    approved: Vec<String>,
+}
+
+/// Marks as text, for a file of their own: viewers read `ix` segments, and who moderates is not for them.
+pub fn encode_marked(marked: &Marked) -> Vec<u8> {
+    let list = |viewers: &[ViewerId]| viewers.iter().map(ToString::to_string).collect();
+    let line = MarkedLine {
+        v: VERSION,
+        moderators: list(&marked.moderators),
+        blocked: list(&marked.blocked),
+        approved: list(&marked.approved),
+    };
+    serde_json::to_vec(&line).unwrap_or_default()
+}
+
+/// The marks of such a file; `None` if it holds none that can be read.
+pub fn parse_marked(text: &[u8]) -> Option<Marked> {
+    let line: MarkedLine = serde_json::from_slice(text).ok()?;
+    let list = |viewers: &[String]| -> Option<Vec<ViewerId>> {
+        viewers
+            .iter()
+            .map(|viewer| ViewerId::parse(viewer))
+            .collect()
+    };
+    Some(Marked {
+        moderators: list(&line.moderators)?,
+        blocked: list(&line.blocked)?,
+        approved: list(&line.approved)?,
+    })
 }

@@ -163,6 +163,7 @@ fn ix_10_a_restarted_room_goes_on_from_its_snapshot_and_repeats_no_comment() {
         epoch: 0,
         seed: 8,
         snapshot: Some(snapshot),
+        ..Start::default()
     };
     let mut next = Driver::restarted(Policy::default(), start, driver.now + 2_000);
     next.comment(5, 9, "acknowledged");

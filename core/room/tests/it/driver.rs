@@ -26,6 +26,7 @@ impl Driver {
                 epoch: 1,
                 seed: 7,
                 snapshot: None,
+                ..Start::default()
             },
             BEGIN,
         )

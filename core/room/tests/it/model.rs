@@ -182,7 +182,7 @@ proptest! {
         let snapshot = first.room.snapshot(first.time());
         let shown: BTreeSet<CommentId> = snapshot.last.iter().map(|comment| comment.id).collect();
         let (total, seq) = (snapshot.hearts_total(), snapshot.seq);
-        let start = room::Start { epoch: 2, seed: 3, snapshot: Some(snapshot) };
+        let start = room::Start { epoch: 2, seed: 3, snapshot: Some(snapshot), ..room::Start::default() };
         let mut second = Driver::restarted(policy(false), start, first.now + 100);
         for step in &after {
             apply(&mut second, step);

@@ -45,6 +45,7 @@ fn every_documented_line_is_parsed_and_written_again_as_it_stands() {
 fn every_other_documented_object_is_json() {
     for tag in [
         "json index",
+        "json review",
         "json viewer",
         "json token",
         "json ticket",

@@ -57,6 +57,20 @@ impl Rig {
     }
 
     pub(crate) async fn start_with(config: Config) -> Self {
+        Self::start_http(config, HttpConfig::default()).await
+    }
+
+    /// Behind proxies whose `X-Forwarded-For` is believed.
+    pub(crate) async fn start_behind(config: Config, proxies: &str) -> Self {
+        let trusted_proxies = delivery::TrustedProxies::parse([proxies]).unwrap();
+        let http = HttpConfig {
+            trusted_proxies,
+            ..HttpConfig::default()
+        };
+        Self::start_http(config, http).await
+    }
+
+    async fn start_http(config: Config, http: HttpConfig) -> Self {
         let data = config.data.clone();
         let id = BroadcastId::parse("show").unwrap();
         let (writer, live) = LiveWriter::new(id, LiveConfig::default());
@@ -69,7 +83,7 @@ impl Rig {
         let http = HttpConfig {
             shards: Some(1),
             drain: Duration::from_millis(100),
-            ..HttpConfig::default()
+            ..http
         };
         let http = delivery::spawn_http(listener, http, one, app, None, stop.clone());
         let mut rig = Self {
@@ -139,6 +153,12 @@ impl Rig {
         .await
     }
 
+    /// A post that a proxy passes on; the answer's status.
+    pub(crate) async fn post_from(&self, viewer: &str, token: &str, body: &str) -> u16 {
+        let extra = format!("{token}\r\nX-Forwarded-For: {viewer}");
+        self.post("ix", &extra, body).await.0
+    }
+
     async fn request(&self, method: &str, path: &str, secret: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let head = format!(
@@ -149,7 +169,7 @@ impl Rig {
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(body.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer))
+        tokio::time::timeout(Duration::from_secs(40), stream.read_to_end(&mut answer))
             .await
             .unwrap()
             .unwrap();
@@ -199,7 +219,7 @@ impl Rig {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), waiting)
+        tokio::time::timeout(Duration::from_secs(40), waiting)
             .await
             .expect("it never came to be");
     }
@@ -232,7 +252,7 @@ impl Reader {
                     .push_str(&String::from_utf8_lossy(&buffer[..count]));
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), reading)
+        tokio::time::timeout(Duration::from_secs(40), reading)
             .await
             .unwrap_or_else(|_| panic!("{text:?} never came: {}", self.text));
         self.text.clone()

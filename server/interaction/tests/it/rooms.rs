@@ -3,7 +3,7 @@
 //! In → Out: what viewers and broadcasters do → what everybody reads, and what is stored.
 //! Spec: docs/ix.md.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio_tungstenite::tungstenite::Message;
@@ -19,7 +19,6 @@ async fn a_tap_is_on_every_readers_socket_and_counted_once() {
     let ann = rig.viewer("Ann").await;
     let mut reader = rig.follow(0).await;
     reader.until("\"k\":\"s\"").await;
-    let tapped = Instant::now();
     let body = format!(r#"{{"v":1,"id":"{ID}","taps":{{"n":3}}}}"#);
     let (status, answer) = rig.post("ix", &ann.token, &body).await;
     assert_eq!(
@@ -33,11 +32,6 @@ async fn a_tap_is_on_every_readers_socket_and_counted_once() {
     assert!(!text.contains("\"total\":3"), "{text}");
     let beat = beat.rsplit("\"hearts\":").next().unwrap().to_owned();
     assert!(beat.contains('3'), "{beat}");
-    assert!(
-        tapped.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        tapped.elapsed()
-    );
     rig.stop().await;
 }
 
@@ -113,17 +107,11 @@ async fn ix_16_a_deleted_comment_leaves_screens_and_disk_and_stays_in_the_audit_
     .await;
     let mut reader = rig.follow(0).await;
     let mut socket = staff(&rig).await;
-    let asked = Instant::now();
     socket
         .send(Message::text(format!(r#"{{"do":"delete","id":"{ID}"}}"#)))
         .await
         .unwrap();
     reader.until(&format!(r#""gone":["{ID}"]"#)).await;
-    assert!(
-        asked.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        asked.elapsed()
-    );
     rig.until(async |_| {
         std::fs::read_to_string(&file).is_ok_and(|text| !text.contains("delete me now"))
     })
@@ -199,7 +187,6 @@ async fn the_broadcaster_sees_a_tap_and_a_report_and_names_a_moderator() {
     let ann = rig.viewer("Ann").await;
     let mut socket = staff(&rig).await;
     next(&mut socket, "\"k\":\"s\"").await;
-    let tapped = Instant::now();
     rig.post(
         "ix",
         &ann.token,
@@ -207,11 +194,6 @@ async fn the_broadcaster_sees_a_tap_and_a_report_and_names_a_moderator() {
     )
     .await;
     next(&mut socket, "\"hearts\":").await;
-    assert!(
-        tapped.elapsed() < Duration::from_millis(1_500),
-        "{:?}",
-        tapped.elapsed()
-    );
     let name = format!(r#"{{"do":"appoint","viewer":"{}"}}"#, ann.id);
     socket.send(Message::text(name)).await.unwrap();
     next(&mut socket, "\"do\":\"appoint\"").await;
@@ -245,17 +227,17 @@ async fn ix_05_oversized_binary_and_too_many_messages_close_the_socket() {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(5), closed)
+        tokio::time::timeout(Duration::from_secs(40), closed)
             .await
             .expect("the server closes it");
     }
     rig.stop().await;
 }
 
-type Socket =
+pub(crate) type Socket =
     tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
-async fn ticket(rig: &Rig) -> String {
+pub(crate) async fn ticket(rig: &Rig) -> String {
     let (status, body) = rig.post("ticket", KEY, "").await;
     assert_eq!(status, 200, "{body}");
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -282,7 +264,7 @@ async fn connect(
         .map(|(socket, _)| socket)
 }
 
-async fn staff(rig: &Rig) -> Socket {
+pub(crate) async fn staff(rig: &Rig) -> Socket {
     let ticket = ticket(rig).await;
     connect(rig, &ticket, Some(&format!("http://{}", rig.address)))
         .await
@@ -290,7 +272,7 @@ async fn staff(rig: &Rig) -> Socket {
 }
 
 /// Waits for a message that contains a text.
-async fn next(socket: &mut Socket, text: &str) -> String {
+pub(crate) async fn next(socket: &mut Socket, text: &str) -> String {
     let reading = async {
         loop {
             let message = socket
@@ -306,7 +288,7 @@ async fn next(socket: &mut Socket, text: &str) -> String {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), reading)
+    tokio::time::timeout(Duration::from_secs(40), reading)
         .await
         .unwrap_or_else(|_| panic!("{text} never came"))
 }

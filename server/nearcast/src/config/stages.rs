@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use delivery::HttpConfig;
+use delivery::{HttpConfig, TrustedProxies};
 use hls::ladder::{Ladder, LadderLine};
 use hls::{PackagerConfig, TsForm, WindowConfig};
 use ingest::RtmpConfig;
@@ -241,6 +241,20 @@ pub(crate) struct Interaction {
     posts_per_second: u32,
     jury: bool,
     words: PathBuf,
+    identity_key: PathBuf,
+    identity_audience: String,
+    identity_required: bool,
+    review_url: String,
+    review_timeout: Time,
+    review_fallback: Fallback,
+}
+
+/// What happens to a comment that nobody reviewed in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Fallback {
+    Allow,
+    Deny,
 }
 
 impl Default for Interaction {
@@ -253,6 +267,12 @@ impl Default for Interaction {
             posts_per_second: policy.posts_per_second,
             jury: policy.jury.enabled,
             words: PathBuf::new(),
+            identity_key: PathBuf::new(),
+            identity_audience: String::new(),
+            identity_required: false,
+            review_url: String::new(),
+            review_timeout: Time(Duration::from_millis(200)),
+            review_fallback: Fallback::Allow,
         }
     }
 }
@@ -275,7 +295,41 @@ impl Interaction {
             })?;
             config.policy.words = room::WordList::new(words.lines());
         }
+        config.identity = self.identity()?;
+        if !self.review_url.is_empty() {
+            let url: http::Uri = self.review_url.parse().context("interaction.review_url")?;
+            anyhow::ensure!(
+                url.scheme_str() == Some("http"),
+                "interaction.review_url must begin with http:// (put a TLS proxy on this machine if the hook is far away)"
+            );
+            config.review_url = Some(url);
+            config.policy.review = Some(room::Review {
+                time: self.review_timeout.0.into(),
+                fallback: match self.review_fallback {
+                    Fallback::Allow => room::Fallback::Allow,
+                    Fallback::Deny => room::Fallback::Deny,
+                },
+            });
+        }
         Ok(Some(config))
+    }
+
+    /// Reads the key of the operator's own tokens.
+    fn identity(&self) -> anyhow::Result<Option<interaction::Identity>> {
+        if self.identity_key.as_os_str().is_empty() {
+            anyhow::ensure!(
+                !self.identity_required,
+                "interaction.identity_required needs interaction.identity_key"
+            );
+            return Ok(None);
+        }
+        let path = self.identity_key.display();
+        let key = std::fs::read(&self.identity_key)
+            .with_context(|| format!("the identity key {path} cannot be read"))?;
+        let audience = Some(self.identity_audience.as_str()).filter(|text| !text.is_empty());
+        interaction::Identity::parse(&key, audience, self.identity_required)
+            .with_context(|| format!("the identity key {path}"))
+            .map(Some)
     }
 }
 
@@ -361,6 +415,7 @@ pub(crate) struct Delivery {
     unsent_max: Size,
     congestion: String,
     drain: Time,
+    trusted_proxies: Vec<String>,
 }
 
 impl Default for Delivery {
@@ -380,14 +435,19 @@ impl Default for Delivery {
             unsent_max: Size(u64::from(config.unsent_max)),
             congestion: config.congestion.unwrap_or_default(),
             drain: Time(config.drain),
+            trusted_proxies: config.trusted_proxies.to_texts(),
         }
     }
 }
 
 impl Delivery {
-    pub(crate) fn to_http(&self) -> HttpConfig {
+    pub(crate) fn to_http(&self) -> anyhow::Result<HttpConfig> {
+        let proxies = self.trusted_proxies.iter().map(String::as_str);
+        let trusted_proxies = TrustedProxies::parse(proxies).map_err(|text| {
+            anyhow::anyhow!("delivery.trusted_proxies: '{text}' is neither an address nor a network such as 10.0.0.0/8")
+        })?;
         let bytes = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
-        HttpConfig {
+        Ok(HttpConfig {
             connections_max: Some(self.connections_max).filter(|count| *count > 0),
             head_timeout: self.head_timeout.0,
             idle_timeout: self.idle_timeout.0,
@@ -401,7 +461,8 @@ impl Delivery {
             unsent_max: u32::try_from(self.unsent_max.0).unwrap_or(u32::MAX),
             congestion: Some(self.congestion.clone()).filter(|name| !name.is_empty()),
             drain: self.drain.0,
-        }
+            trusted_proxies,
+        })
     }
 }
 
@@ -418,7 +479,7 @@ mod tests {
             WindowConfig::default()
         );
         assert_eq!(
-            format!("{:?}", Delivery::default().to_http()),
+            format!("{:?}", Delivery::default().to_http().unwrap()),
             format!("{:?}", HttpConfig::default())
         );
     }
