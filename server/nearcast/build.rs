@@ -30,7 +30,8 @@ fn main() -> io::Result<()> {
         let page = out.join("not-built.html");
         fs::write(&page, NOT_BUILT)?;
         files.extend(
-            ["index.html", "watch.html", "embed.html"].map(|name| (name.to_owned(), page.clone())),
+            ["index.html", "watch.html", "embed.html", "studio.html"]
+                .map(|name| (name.to_owned(), page.clone())),
         );
     }
     files.sort();

@@ -1,6 +1,6 @@
 //! The pages for people, from inside the binary.
 //!
-//! In → Out: `/`, `/b/{id}`, `/b/{id}/embed`, `/assets/*` and top-level files of `web/dist` → HTML and assets with their
+//! In → Out: `/`, `/b/{id}`, `/b/{id}/embed`, `/studio/{id}`, `/assets/*` and top-level files of `web/dist` → HTML and assets with their
 //! validators and a strict content security policy; anything else → a page that says so.
 //! Spec: RFC 9110, "If-None-Match", "Accept-Encoding"; Content Security Policy Level 3.
 
@@ -62,6 +62,12 @@ pub(crate) fn router() -> Router {
             "/b/{id}/embed",
             get(|Path(id): Path<String>, headers: HeaderMap| async move {
                 of_broadcast(&id, "embed.html", &headers, Framing::Allowed)
+            }),
+        )
+        .route(
+            "/studio/{id}",
+            get(|Path(id): Path<String>, headers: HeaderMap| async move {
+                of_broadcast(&id, "studio.html", &headers, Framing::Refused)
             }),
         )
         .route(
@@ -271,6 +277,7 @@ mod tests {
     #[test]
     fn only_the_embed_page_may_be_framed_and_no_page_runs_inline_script() {
         let watch = of_broadcast("x", "watch.html", &headers(&[]), Framing::Refused);
+        let studio = of_broadcast("x", "studio.html", &headers(&[]), Framing::Refused);
         let embed = of_broadcast("x", "embed.html", &headers(&[]), Framing::Allowed);
         let policy = |response: &Response| {
             response.headers()[header::CONTENT_SECURITY_POLICY]
@@ -279,6 +286,7 @@ mod tests {
                 .to_owned()
         };
         assert!(policy(&watch).contains("frame-ancestors 'none'"));
+        assert!(policy(&studio).contains("frame-ancestors 'none'"));
         assert!(policy(&embed).contains("frame-ancestors *"));
         assert!(policy(&watch).contains("script-src 'self';"));
     }

@@ -35,6 +35,11 @@ export async function findBroadcast(id: string, signal?: AbortSignal): Promise<L
   return broadcast ? { kind: 'found', broadcast } : { kind: 'no-answer' };
 }
 
+/** One broadcast as the server describes it, for what only some pages need; null without an answer. */
+export async function findRaw(id: string): Promise<unknown> {
+  return (await ask(`/api/v1/broadcasts/${encodeURIComponent(id)}`)).json;
+}
+
 async function ask(path: string, signal?: AbortSignal): Promise<{ status: number; json: unknown }> {
   try {
     const response = await fetch(path, { headers: { accept: 'application/json' }, cache: 'no-store', signal: signal ?? null });

@@ -53,7 +53,7 @@ export class HeartsView {
 
 /** A way up: a little to the side, swaying, smaller in the end. */
 function path(rise: number): Keyframe[] {
-  const drift = (Math.random() - 0.65) * 70;
+  const drift = (Math.random() - 0.72) * 64;
   const sway = 9 + Math.random() * 15;
   const phase = Math.random() * Math.PI * 2;
   const tilt = (Math.random() - 0.5) * 34;

@@ -41,7 +41,7 @@ export function invitation(rules: Rules, level: number, mutedMs: number | null):
   if (level >= 4) return { text: 'Read only: the room is very busy', open: false };
   if (rules.gate === 'nobody') return { text: 'Comments are off', open: false };
   if (rules.gate === 'approved') return { text: 'Approved viewers may comment', open: true };
-  if (rules.slowMs >= 1_000) return { text: `Slow mode: one every ${Math.round(rules.slowMs / 1_000)} s`, open: true };
+  if (rules.slowMs >= 1_000) return { text: `Slow mode, ${Math.round(rules.slowMs / 1_000)} s`, open: true };
   return { text: 'Say something…', open: true };
 }
 

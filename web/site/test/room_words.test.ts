@@ -25,7 +25,7 @@ test('the comment line says what the room allows', () => {
   assert.deepEqual(invitation(RULES, 0, null), { text: 'Say something…', open: true });
   assert.equal(invitation(RULES, 4, null).open, false);
   assert.equal(invitation({ ...RULES, gate: 'nobody' }, 0, null).open, false);
-  assert.match(invitation({ ...RULES, slowMs: 5_000 }, 0, null).text, /every 5 s/);
+  assert.match(invitation({ ...RULES, slowMs: 5_000 }, 0, null).text, /Slow mode, 5 s/);
   assert.deepEqual(invitation(RULES, 0, 12_300), { text: 'You are muted for 13 s', open: false });
   assert.match(invitation(RULES, 0, 0).text, /for this broadcast/);
 });

@@ -143,6 +143,10 @@ impl Room {
             self.said_level = self.ladder.level();
             (self.beat.level, self.micro.level) = (Some(self.said_level), Some(self.said_level));
         }
+        if self.staff > 0 && (self.micro.rules.is_some() || self.micro.level.is_some()) {
+            // Found out only now, when the micro-beat of what led to it may be gone already.
+            self.micro_since.get_or_insert(now);
+        }
         let next = Beat {
             seq: self.beat.seq + 1,
             ..Beat::default()

@@ -61,6 +61,24 @@ fn the_broadcaster_sees_a_heart_within_a_tenth_of_a_second() {
 }
 
 #[test]
+fn the_broadcaster_hears_of_a_rule_that_was_changed_without_waiting_for_something_else() {
+    let mut driver = Driver::new(Policy::default());
+    driver.handle(Input::Staff(1));
+    driver.advance(3);
+    let slow = Action::SetSlow(Duration::from_secs(10));
+    driver.handle(Input::Moderate(Actor::Broadcaster, slow));
+    let ordered = driver.now;
+    driver.advance(1_000);
+    let told = driver.outputs.iter().find_map(|(at, output)| match output {
+        Output::Micro(beat) => beat.rules.map(|rules| (at - ordered, rules.slow)),
+        _ => None,
+    });
+    let (after, slow) = told.unwrap();
+    assert_eq!(slow, Duration::from_secs(10));
+    assert!(after <= 350, "{after} ms");
+}
+
+#[test]
 fn moderators_see_every_comment_also_those_that_lose_the_ranking() {
     let policy = Policy {
         shown: Rate::new(2, 2),
