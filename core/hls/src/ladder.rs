@@ -48,6 +48,15 @@ pub struct Rung {
     pub level: u8,
 }
 
+/// A rung that is not made until the publisher's next session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostRung {
+    /// What it would have been.
+    pub rung: Rung,
+    /// Why: `exited`, `hung` or `slow`.
+    pub cause: &'static str,
+}
+
 impl Rung {
     /// RFC 6381: High profile at the rung's level.
     pub fn codec_string(&self) -> String {

@@ -7,6 +7,7 @@
 mod body;
 mod bridge;
 mod connection;
+mod gallery;
 mod growing;
 mod guard;
 mod head;
@@ -24,6 +25,7 @@ mod shard;
 mod socket;
 mod track;
 
+pub use gallery::{Gallery, PictureKind};
 pub use growing::{Chunk, Growing, Progress, State};
 pub use interaction::InteractionWriter;
 pub use live::{Live, LiveConfig, LiveWriter, RenditionView, Source};

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use hls::ladder::Rung;
+use hls::ladder::{LostRung, Rung};
 use hls::playlist::media::Report;
 use hls::{Output, Snapshot, Start, Window, WindowConfig};
 use media::{BroadcastId, Epoch, RenditionName};
 use tokio::sync::watch;
 
+use crate::gallery::Gallery;
 use crate::interaction::InteractionWriter;
 use crate::playlist::Rendered;
 use crate::track::{TrackView, TrackWriter};
@@ -44,7 +45,9 @@ pub struct Live {
     interaction: ArcSwap<TrackView>,
     waiting: AtomicUsize,
     offers: ArcSwap<Vec<Rung>>,
+    lost: ArcSwap<Vec<LostRung>>,
     demand: Demand,
+    gallery: Gallery,
 }
 
 /// Which renditions viewers ask for, noted at most once a second each.
@@ -146,13 +149,25 @@ impl Live {
             interaction: ArcSwap::default(),
             waiting: AtomicUsize::new(0),
             offers: ArcSwap::default(),
+            lost: ArcSwap::default(),
             demand: Demand::new(),
+            gallery: Gallery::default(),
         }
     }
 
     /// The rungs that are made when somebody asks for them, best first; some may be running.
     pub fn offers(&self) -> Arc<Vec<Rung>> {
         self.offers.load_full()
+    }
+
+    /// The rungs that were given up until the publisher's next session.
+    pub fn lost(&self) -> Arc<Vec<LostRung>> {
+        self.lost.load_full()
+    }
+
+    /// Its pictures.
+    pub fn gallery(&self) -> &Gallery {
+        &self.gallery
     }
 
     /// Whether a rendition that does not run would be started by a request.
@@ -288,9 +303,10 @@ impl LiveWriter {
         )
     }
 
-    /// Says which rungs are made when somebody asks for them, best first.
-    pub fn offer(&mut self, rungs: Vec<Rung>) {
+    /// Says which rungs are made when somebody asks for them, best first, and which are given up.
+    pub fn offer(&mut self, rungs: Vec<Rung>, lost: Vec<LostRung>) {
         self.live.offers.store(Arc::new(rungs));
+        self.live.lost.store(Arc::new(lost));
         // Requests that are held for a rung that is not offered any more look again.
         for name in RenditionName::ALL {
             self.live

@@ -18,12 +18,13 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use media::{Epoch, RenditionName, SegmentId};
 
+use crate::gallery::PictureKind;
 use crate::growing::{Growing, Reader, State};
 use crate::interaction;
 use crate::live::{Live, RenditionView, Source};
 use crate::playlist::Wanted;
 use crate::range::{ByteRange, requested};
-use crate::route::{Directives, Target};
+use crate::route::{Directives, Reads, Target};
 use crate::track::Lookup;
 
 /// A response's body.
@@ -85,7 +86,7 @@ pub(crate) async fn live(
             Some(text) => whole(StatusCode::OK, SHORT, JSON, vec![Bytes::from(text)]),
             None => refuse(StatusCode::NOT_FOUND, SHORT),
         },
-        Target::Thumbnail => refuse(StatusCode::NOT_FOUND, SHORT),
+        Target::Picture(kind) => picture(&live, kind).await,
     }
 }
 
@@ -104,6 +105,22 @@ pub(crate) fn growing_now(
             Lookup::Gone | Lookup::Unknown => None,
         },
         _ => None,
+    }
+}
+
+async fn picture(live: &Arc<Live>, kind: PictureKind) -> Response<Payload> {
+    let content_type = match kind {
+        PictureKind::Thumbnail => "image/jpeg",
+        PictureKind::Preview => "image/webp",
+    };
+    match live.gallery().look(kind).await {
+        Some(bytes) => whole(
+            StatusCode::OK,
+            PICTURE,
+            HeaderValue::from_static(content_type),
+            vec![bytes],
+        ),
+        None => refuse(StatusCode::NOT_FOUND, SHORT),
     }
 }
 
@@ -133,7 +150,7 @@ async fn multivariant(live: &Arc<Live>, request: &Parts, form: Form) -> Response
         let Some((soon, _)) = renditions.iter().find(|(_, view)| is_beginning(view)) else {
             return refuse(StatusCode::NOT_FOUND, SHORT);
         };
-        if begun(live, *soon).await.is_none() {
+        if begun(live, *soon, false).await.is_none() {
             return refuse(StatusCode::NOT_FOUND, SHORT);
         }
         renditions = live.renditions();
@@ -149,26 +166,32 @@ async fn multivariant(live: &Arc<Live>, request: &Parts, form: Form) -> Response
     response
 }
 
-/// A rendition once it has media; `None` if that does not come in time.
-async fn begun(live: &Arc<Live>, name: RenditionName) -> Option<Arc<RenditionView>> {
+/// A rendition once it has media; `None` if that does not come in time. A rung that has just been started is only told
+/// of when it has a whole segment, to whom that is `settled`: players of others choke on a list without one.
+async fn begun(live: &Arc<Live>, name: RenditionName, settled: bool) -> Option<Arc<RenditionView>> {
     let started = Instant::now();
     let mut versions = live.watch(name);
     loop {
         versions.borrow_and_update();
         let view = live.rendition(name);
+        let offered = live.is_offered(name);
+        let waited = started.elapsed();
         if let Some(view) = &view
             && view.snapshot().has_media()
         {
-            return Some(Arc::clone(view));
+            let whole = !view.snapshot().segments.is_empty();
+            if whole || !(offered && settled) || waited >= RUNG_SETTLED_MAX {
+                return Some(Arc::clone(view));
+            }
         }
         // A rung that this request starts takes a second and a GOP.
-        let offered = live.is_offered(name);
         let limit = match &view {
+            Some(view) if view.snapshot().has_media() => RUNG_SETTLED_MAX,
             Some(view) if !offered => hold_max(view.snapshot()).into(),
             _ => RUNG_START_MAX,
         };
         let coming = offered || view.as_ref().is_some_and(|view| is_beginning(view));
-        if !coming || started.elapsed() >= limit {
+        if !coming || waited >= limit {
             return None;
         }
         let _ = tokio::time::timeout_at((started + limit).into(), versions.changed()).await;
@@ -177,6 +200,8 @@ async fn begun(live: &Arc<Live>, name: RenditionName) -> Option<Arc<RenditionVie
 
 /// How long a playlist request waits for a rung to begin.
 const RUNG_START_MAX: std::time::Duration = std::time::Duration::from_secs(12);
+/// How long it waits for the first whole segment of a rung; hls.js gives up after ten seconds.
+const RUNG_SETTLED_MAX: std::time::Duration = std::time::Duration::from_secs(8);
 
 /// Whether a rendition's very first part is being made.
 fn is_beginning(view: &RenditionView) -> bool {
@@ -196,7 +221,8 @@ async fn playlist(
         msn: directives.msn.map(|msn| msn.0),
         part: directives.part,
     };
-    if begun(live, name).await.is_none() {
+    let settled = directives.reader == Reads::Segments;
+    if begun(live, name, settled).await.is_none() {
         return refuse(StatusCode::NOT_FOUND, SHORT);
     }
     let started = Instant::now();
@@ -596,6 +622,8 @@ const ENDLESS: u64 = (1 << 53) - 1;
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// Errors on names that may exist a moment later, and playlists of playlists. Not `no-store`: that would end coalescing in caches.
 pub(crate) const SHORT: HeaderValue = HeaderValue::from_static("public, max-age=1");
+/// As long as a picture is not made anew.
+const PICTURE: HeaderValue = HeaderValue::from_static("public, max-age=5");
 /// What has been and will not come back.
 const GONE: HeaderValue = HeaderValue::from_static("public, max-age=60");
 /// The request is at fault, or the moment.

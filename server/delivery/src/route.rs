@@ -9,6 +9,8 @@ use hls::playlist::media::{Announce, Form, Skip};
 use http::StatusCode;
 use media::{BroadcastId, Epoch, Msn, RenditionName, SegmentId};
 
+use crate::gallery::PictureKind;
+
 /// A request target, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
@@ -43,7 +45,7 @@ pub enum Target {
     /// Which segments the interaction track has.
     InteractionIndex,
     /// A recent picture.
-    Thumbnail,
+    Picture(PictureKind),
 }
 
 /// The query parameters that mean something to a playlist. All others are ignored.
@@ -57,6 +59,18 @@ pub struct Directives {
     pub skip: Skip,
     /// `announce`.
     pub announce: Announce,
+    /// What the reader can begin with.
+    pub reader: Reads,
+}
+
+/// What a player needs to find in a playlist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// At least one whole segment.
+    #[default]
+    Segments,
+    /// The names of what is announced are enough: `announce=prefetch`.
+    Prefetch,
 }
 
 /// The longest request target that is looked at, in bytes.
@@ -110,6 +124,9 @@ impl Directives {
         } else {
             Announce::Prefetch
         };
+        if announce == Some("prefetch") {
+            directives.reader = Reads::Prefetch;
+        }
         Some(directives)
     }
 }
@@ -127,7 +144,8 @@ fn live(rest: &str) -> Option<(&str, Target)> {
         None => match rest {
             "index.m3u8" => Target::Multivariant(Form::Fmp4),
             "ts.m3u8" => Target::Multivariant(Form::Ts),
-            "thumb.jpg" => Target::Thumbnail,
+            "thumb.jpg" => Target::Picture(PictureKind::Thumbnail),
+            "preview.webp" => Target::Picture(PictureKind::Preview),
             _ => return None,
         },
         Some(("ix", "index.json")) => Target::InteractionIndex,
@@ -286,7 +304,14 @@ mod tests {
             target("/live/show/ix/index.json"),
             Some(Target::InteractionIndex)
         );
-        assert_eq!(target("/live/show/thumb.jpg"), Some(Target::Thumbnail));
+        assert_eq!(
+            target("/live/show/thumb.jpg"),
+            Some(Target::Picture(PictureKind::Thumbnail))
+        );
+        assert_eq!(
+            target("/live/show/preview.webp"),
+            Some(Target::Picture(PictureKind::Preview))
+        );
     }
 
     #[test]
@@ -348,6 +373,7 @@ mod tests {
             part: Some(2),
             skip: Skip::Yes,
             announce: Announce::Plain,
+            reader: Reads::Segments,
         };
         for query in [
             "_HLS_msn=7&_HLS_part=2&_HLS_skip=YES&announce=plain",
@@ -356,6 +382,9 @@ mod tests {
             assert_eq!(Directives::parse(query), Some(expect), "{query}");
         }
         assert_eq!(Directives::parse(""), Some(Directives::default()));
+        let counting = Directives::parse("announce=prefetch").unwrap();
+        assert_eq!(counting.announce, Announce::Prefetch);
+        assert_eq!(counting.reader, Reads::Prefetch);
         for query in [
             "_HLS_msn=",
             "_HLS_msn=-1",

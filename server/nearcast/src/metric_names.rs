@@ -111,6 +111,11 @@ pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
         "Access units that could not be read or that no decoder could have used.",
     ),
     (
+        "nearcast_pictures_total",
+        Kind::Counter,
+        "Pictures of broadcasts that were asked for [kind, outcome].",
+    ),
+    (
         "nearcast_publish_requests_total",
         Kind::Counter,
         "Publish attempts by outcome [result]: admitted, or why refused.",

@@ -16,7 +16,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use transcode::{Mode, RungOutput, Transcoder, spawn_transcoder};
 
+use crate::advice::Adviser;
 use crate::clock::Clock;
+use crate::photographer::Photographer;
 use crate::pipeline::Pipeline;
 use crate::position::Position;
 use crate::registry::COMMANDS_QUEUED_MAX;
@@ -62,7 +64,12 @@ pub(crate) fn begin(
     let config = settings.borrow().pipeline.clone();
     let transcoder = (config.transcode.mode != Mode::Never)
         .then(|| spawn_transcoder(Arc::new(config.transcode.clone())));
+    let ffmpeg = config
+        .transcode
+        .pictures
+        .then(|| config.transcode.ffmpeg.clone());
     let (pipeline, live) = Pipeline::new(id.clone(), config, start);
+    let photographer = ffmpeg.map(|ffmpeg| Photographer::start(live.clone(), &ffmpeg));
     let clock = Clock::start();
     let title = session.title.as_str().into();
     let standing = Standing {
@@ -71,6 +78,7 @@ pub(crate) fn begin(
         since: clock.now(),
         publisher: None,
         position: Position::new(start),
+        advice: Vec::new(),
     };
     let board: Board = Arc::new(ArcSwap::from_pointee(standing.clone()));
     let broadcast = Broadcast {
@@ -82,6 +90,8 @@ pub(crate) fn begin(
         standing,
         pipeline,
         transcoder,
+        photographer,
+        adviser: Adviser::default(),
         demand: live.demand(),
         live: live.clone(),
         session: None,
@@ -105,6 +115,8 @@ struct Broadcast {
     standing: Standing,
     pipeline: Pipeline,
     transcoder: Option<Transcoder>,
+    photographer: Option<Photographer>,
+    adviser: Adviser,
     demand: watch::Receiver<u64>,
     live: Arc<Live>,
     session: Option<Session>,
@@ -203,6 +215,10 @@ impl Broadcast {
         if let Some(transcoder) = &mut self.transcoder {
             transcoder.offer(event);
         }
+        if let Some(photographer) = &self.photographer {
+            photographer.handle(event);
+        }
+        self.adviser.handle(event);
     }
 
     /// Tells the transcoder which rungs viewers ask for.
@@ -262,6 +278,7 @@ impl Broadcast {
         let standing = Standing {
             state,
             position,
+            advice: self.adviser.advice(),
             ..self.standing.clone()
         };
         if standing != **self.board.load() {
@@ -310,7 +327,10 @@ async fn next_rung(transcoder: &mut Option<Transcoder>) -> RungOutput {
         }
         tracing::error!("a transcoder has ended; its broadcast goes on without rungs");
         *transcoder = None;
-        return RungOutput::Offered(Vec::new());
+        return RungOutput::Offered {
+            rungs: Vec::new(),
+            lost: Vec::new(),
+        };
     }
     std::future::pending().await
 }

@@ -3,8 +3,10 @@
 //! In → Out: admitted publishers' [`media::Event`]s → growing segments and playlists that `delivery` serves.
 //! Spec: design "One picture"; ownership and flow in ARCHITECTURE.md.
 
+mod advice;
 mod broadcast;
 mod clock;
+mod photographer;
 mod pipeline;
 mod position;
 mod registry;
@@ -14,7 +16,8 @@ mod settings;
 mod source;
 mod status;
 
+pub use advice::Advice;
 pub use registry::{AdmitError, Registry};
 pub use session::{Programme, Start};
 pub use settings::{PipelineConfig, Settings};
-pub use status::{Note, PublisherStatus, RenditionStatus, State, Status};
+pub use status::{Note, PublisherStatus, RenditionState, RenditionStatus, State, Status};

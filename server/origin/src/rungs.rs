@@ -63,14 +63,14 @@ impl Rungs {
         now: UnixTime,
     ) {
         match said {
-            RungOutput::Offered(rungs) => {
+            RungOutput::Offered { rungs, lost } => {
                 let gone: Vec<_> = self
                     .packagers
                     .keys()
                     .filter(|name| rungs.iter().all(|rung| rung.name != **name))
                     .copied()
                     .collect();
-                writer.offer(rungs);
+                writer.offer(rungs, lost);
                 for name in gone {
                     self.remove(name, writer);
                 }

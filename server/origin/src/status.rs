@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use delivery::Live;
+use hls::ladder::Rung;
 use hls::{Snapshot, Start};
 use media::{BroadcastId, RenditionName, Track, TrackConfig, UnixTime};
 
+use crate::advice::Advice;
 use crate::position::Position;
 pub(crate) use ingest::Protocol;
 
@@ -43,6 +45,21 @@ pub struct Status {
     pub viewers: usize,
     /// The publisher of now, or the last one.
     pub publisher: Option<PublisherStatus>,
+    /// Whether there are pictures at `thumb.jpg` and `preview.webp`.
+    pub pictures: bool,
+    /// What keeps viewers from having it soon, or at all.
+    pub advice: Vec<Advice>,
+}
+
+/// Whether a rendition is being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenditionState {
+    /// It is made now.
+    Running,
+    /// The first viewer who asks starts it.
+    Offered,
+    /// It was given up until the publisher's next session; why: `exited`, `hung` or `slow`.
+    Lost(&'static str),
 }
 
 /// One encoded output at one moment.
@@ -50,6 +67,8 @@ pub struct Status {
 pub struct RenditionStatus {
     /// Its name.
     pub name: RenditionName,
+    /// Whether it is being made.
+    pub state: RenditionState,
     /// RFC 6381, comma-separated.
     pub codecs: String,
     /// Width and height in pixels as shown; `None` without a picture.
@@ -90,6 +109,7 @@ pub(crate) struct Standing {
     pub(crate) since: UnixTime,
     pub(crate) publisher: Option<PublisherStatus>,
     pub(crate) position: Position,
+    pub(crate) advice: Vec<Advice>,
 }
 
 /// Where the broadcast task publishes its standing; readers never wait for it.
@@ -103,14 +123,59 @@ impl Status {
             title: standing.title.clone(),
             state: standing.state,
             since: standing.since,
-            renditions: live
-                .renditions()
-                .iter()
-                .filter_map(|(name, view)| rendition(*name, view.snapshot()))
-                .collect(),
+            renditions: renditions(live),
             viewers: live.viewers(),
             publisher: standing.publisher,
+            pictures: live.gallery().is_open(),
+            advice: standing.advice.clone(),
         }
+    }
+}
+
+/// Those that are made, those that could be, and those that were given up; best first.
+fn renditions(live: &Live) -> Vec<RenditionStatus> {
+    let running = live.renditions();
+    let source = running
+        .iter()
+        .find(|(name, _)| *name == RenditionName::Source)
+        .and_then(|(name, view)| rendition(*name, view.snapshot()));
+    let offers = live.offers();
+    let lost = live.lost();
+    let all = RenditionName::ALL.into_iter().filter_map(|name| {
+        let view = running.iter().find(|(running, _)| *running == name);
+        if let Some(status) = view.and_then(|(_, view)| rendition(name, view.snapshot())) {
+            return Some(status);
+        }
+        let source = source.as_ref()?;
+        if let Some(offered) = offers.iter().find(|rung| rung.name == name) {
+            return Some(promised(offered, RenditionState::Offered, source));
+        }
+        let lost = lost.iter().find(|lost| lost.rung.name == name)?;
+        Some(promised(
+            &lost.rung,
+            RenditionState::Lost(lost.cause),
+            source,
+        ))
+    });
+    all.collect()
+}
+
+/// A rung that is not made now, as far as it is known before its first picture.
+fn promised(rung: &Rung, state: RenditionState, source: &RenditionStatus) -> RenditionStatus {
+    let sound = source
+        .codecs
+        .split(',')
+        .filter(|codec| codec.starts_with("mp4a"));
+    let codecs: Vec<String> = std::iter::once(rung.codec_string())
+        .chain(sound.map(str::to_owned))
+        .collect();
+    RenditionStatus {
+        name: rung.name,
+        state,
+        codecs: codecs.join(","),
+        size: Some((rung.width, rung.height)),
+        frame_rate_milli: source.frame_rate_milli,
+        bitrate_bps: u64::from(rung.bitrate_bps),
     }
 }
 
@@ -129,6 +194,7 @@ fn rendition(name: RenditionName, snapshot: &Snapshot) -> Option<RenditionStatus
     let frame = video.and_then(|video| snapshot.frame_duration.or(video.frame_duration));
     Some(RenditionStatus {
         name,
+        state: RenditionState::Running,
         codecs: codecs.join(","),
         size: video.map(|video| (video.width, video.height)),
         frame_rate_milli: frame

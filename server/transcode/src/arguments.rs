@@ -64,6 +64,19 @@ pub(crate) fn picture(width: u32, filter: &str) -> Vec<String> {
     arguments
 }
 
+/// The command line that turns key frames (FLV on stdin) into one animated WebP on stdout, at most `width` pixels wide.
+pub(crate) fn preview(width: u32, filter: &str) -> Vec<String> {
+    let mut arguments = words("-hide_banner -loglevel error -nostdin -nostats");
+    arguments.extend(words(
+        "-probesize 32 -analyzeduration 0 -threads 1 -f flv -i pipe:0 -fps_mode passthrough -vf",
+    ));
+    arguments.push(format!("{filter}scale='min({width},iw)':-2"));
+    arguments.extend(words(
+        "-c:v libwebp_anim -quality 50 -compression_level 2 -loop 0 -f webp pipe:1",
+    ));
+    arguments
+}
+
 fn graph(rungs: &[Rung]) -> String {
     let outputs = (0..rungs.len())
         .map(|index| format!("[s{index}]"))

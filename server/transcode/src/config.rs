@@ -12,11 +12,11 @@ use hls::ladder::Ladder;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// A rung runs while somebody watches it, and for [`Config::idle`] after that.
+    #[default]
     OnDemand,
     /// Every rung below the source runs all the time.
     Always,
-    /// No rung ever runs; there is `source` and `audio` only. The default until the player adapts by itself.
-    #[default]
+    /// No rung ever runs; there is `source` and `audio` only.
     Never,
 }
 
@@ -25,6 +25,8 @@ pub enum Mode {
 pub struct Config {
     /// When rungs are encoded.
     pub mode: Mode,
+    /// Whether pictures of key frames are made for whoever asks.
+    pub pictures: bool,
     /// Which rungs there are.
     pub ladder: Ladder,
     /// The ffmpeg to run, 5.1 or later: a path, or a name that is looked up in `PATH`.
@@ -49,13 +51,15 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let options = ["-preset", "superfast", "-tune", "zerolatency"];
+        // A constant quality under the rung's bitrate: a calm picture costs what it needs, not what it may.
+        let options = "-preset superfast -tune zerolatency -crf 23";
         Self {
             mode: Mode::default(),
+            pictures: true,
             ladder: Ladder::default(),
             ffmpeg: "ffmpeg".into(),
             encoder: "libx264".into(),
-            encoder_options: options.map(str::to_owned).to_vec(),
+            encoder_options: options.split(' ').map(str::to_owned).collect(),
             idle: Duration::from_mins(1),
             attempts_max: 3,
             attempts_window: Duration::from_mins(1),

@@ -7,14 +7,14 @@
 mod arguments;
 mod child;
 mod config;
+mod picture;
 mod probe;
 mod sandbox;
 mod supervisor;
-mod thumbnail;
 mod transcoder;
 mod weave;
 
 pub use config::{Config, Mode};
+pub use picture::{PictureError, picture_of, preview_of};
 pub use probe::{ProbeError, probe_ffmpeg};
-pub use thumbnail::{PictureError, picture_of};
 pub use transcoder::{RungOutput, Transcoder, spawn_transcoder};

@@ -70,7 +70,7 @@ struct Process {
 pub(crate) struct Supervisor {
     policy: Policy,
     plan: BTreeSet<RenditionName>,
-    lost: BTreeSet<RenditionName>,
+    lost: BTreeMap<RenditionName, Cause>,
     used: BTreeMap<RenditionName, Timestamp>,
     delivering: Option<Process>,
     successor: Option<Process>,
@@ -84,7 +84,7 @@ impl Supervisor {
         Self {
             policy,
             plan: BTreeSet::new(),
-            lost: BTreeSet::new(),
+            lost: BTreeMap::new(),
             used: BTreeMap::new(),
             delivering: None,
             successor: None,
@@ -212,7 +212,16 @@ impl Supervisor {
 
     /// The rungs that viewers may be offered: possible, and not lost.
     pub(crate) fn offered(&self) -> BTreeSet<RenditionName> {
-        self.plan.difference(&self.lost).copied().collect()
+        let offered = self
+            .plan
+            .iter()
+            .filter(|rung| !self.lost.contains_key(rung));
+        offered.copied().collect()
+    }
+
+    /// The rungs that do not come back in this session, and why.
+    pub(crate) fn lost(&self) -> &BTreeMap<RenditionName, Cause> {
+        &self.lost
     }
 
     fn process(&mut self, generation: Generation) -> Option<&mut Process> {
@@ -313,7 +322,7 @@ impl Supervisor {
     }
 
     fn lose(&mut self, rungs: BTreeSet<RenditionName>, cause: Cause) {
-        self.lost.extend(&rungs);
+        self.lost.extend(rungs.iter().map(|rung| (*rung, cause)));
         self.commands.push_back(Command::Lost(rungs, cause));
     }
 }

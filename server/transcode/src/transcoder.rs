@@ -12,7 +12,7 @@ use std::time::Instant;
 use formats::codec::h264;
 use formats::container::flv::file::{Tag, TagKind};
 use formats::container::flv::mux::{self, FrameKind};
-use hls::ladder::Rung;
+use hls::ladder::{LostRung, Rung};
 use media::{
     AccessUnit, Duration, EndReason, Event, RenditionName, Rotation, Timestamp, Track, TrackConfig,
     TrackId, VideoConfig,
@@ -41,7 +41,12 @@ const STAMP_BASE_MILLIS: i64 = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RungOutput {
     /// The rungs that viewers may be offered from here on, best first: possible for this picture, and not given up.
-    Offered(Vec<Rung>),
+    Offered {
+        /// Best first.
+        rungs: Vec<Rung>,
+        /// Those that were given up.
+        lost: Vec<LostRung>,
+    },
     /// The next event of a rung.
     Event(RenditionName, Event),
     /// A rung's encoder was lost in the middle of a segment, which cannot be finished.
@@ -250,13 +255,16 @@ impl Task {
 
     async fn offer_rungs(&self) -> bool {
         let offered = self.supervisor.offered();
-        let rungs = self
-            .lines
-            .values()
-            .map(|line| line.rung)
-            .filter(|rung| offered.contains(&rung.name))
-            .collect();
-        self.output.send(RungOutput::Offered(rungs)).await.is_ok()
+        let rungs = self.lines.values().map(|line| line.rung);
+        let lost = rungs.clone().filter_map(|rung| {
+            let cause = self.supervisor.lost().get(&rung.name)?.as_str();
+            Some(LostRung { rung, cause })
+        });
+        let said = RungOutput::Offered {
+            lost: lost.collect(),
+            rungs: rungs.filter(|rung| offered.contains(&rung.name)).collect(),
+        };
+        self.output.send(said).await.is_ok()
     }
 
     /// Lets the processes deliver what they were given, then tells every rung that its session is over.

@@ -84,9 +84,12 @@ fn promised(rung: &Rung, source: &Snapshot, form: Form, announce: Announce) -> V
         .chain(sound.map(|track| track.codec_string().to_owned()));
     let video = source.tracks.iter().find_map(video_of);
     let turned = video.is_some_and(|video| video.rotation.is_quarter());
-    let average = u64::from(rung.bitrate_bps) + SOUND_BPS;
+    // Never more than the source costs: a calm picture is no dearer for being smaller.
+    let most = u64::from(rung.bitrate_bps) + SOUND_BPS;
+    let average = most.min(below(source.bitrate.average_bps));
+    let peak = (most + most / 10).min(below(source.bitrate.peak_bps));
     Variant {
-        bandwidth_bps: average + average / 10,
+        bandwidth_bps: peak.max(average),
         average_bandwidth_bps: Some(average),
         codecs: Some(codecs.collect::<Vec<_>>().join(",")),
         resolution: Some(if turned {
@@ -97,6 +100,15 @@ fn promised(rung: &Rung, source: &Snapshot, form: Form, announce: Announce) -> V
         frame_rate_milli: source.frame_duration.map(frame_rate),
         captions_none: true,
         uri: uri(rung.name, form, announce),
+    }
+}
+
+/// What a rung below a source of this bitrate may be taken to cost; nothing is known of a source that was not measured.
+const fn below(source_bps: u64) -> u64 {
+    if source_bps == 0 {
+        u64::MAX
+    } else {
+        source_bps - source_bps / 20
     }
 }
 

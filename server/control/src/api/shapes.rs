@@ -4,7 +4,7 @@
 //! Spec: `openapi/v1.json`.
 
 use media::UnixTime;
-use origin::{PublisherStatus, RenditionStatus, State, Status};
+use origin::{Advice, PublisherStatus, RenditionState, RenditionStatus, State, Status};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -40,6 +40,24 @@ pub(super) struct Broadcast {
     watch_url: String,
     /// Path of the multivariant playlist.
     playlist_url: String,
+    /// Path of a recent picture, JPEG, made anew every five seconds while somebody asks for it; null without a picture.
+    #[schema(nullable)]
+    thumbnail_url: Option<String>,
+    /// Path of a short moving picture, WebP, of the last key frames; null without a picture.
+    #[schema(nullable)]
+    preview_url: Option<String>,
+    /// What the publisher could do better; empty if all is well.
+    advice: Vec<AdviceEntry>,
+}
+
+/// Something about what the publisher sends.
+#[derive(Debug, Serialize, ToSchema)]
+struct AdviceEntry {
+    /// For programs; does not change.
+    #[schema(example = "b_frames")]
+    code: String,
+    /// For people: what is wrong and what to do.
+    message: String,
 }
 
 /// Where a broadcast is in its life.
@@ -56,11 +74,27 @@ enum BroadcastState {
     Reconnecting,
 }
 
+/// Whether a rendition is being made.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum RenditionCondition {
+    /// Given up until the publisher's next session.
+    Lost,
+    /// The first viewer who asks starts it.
+    Offered,
+    /// Made now.
+    Running,
+}
+
 /// One encoded output.
 #[derive(Debug, Serialize, ToSchema)]
 struct Rendition {
     /// `source` is what the publisher sends.
     name: String,
+    state: RenditionCondition,
+    /// Why it is lost: `exited`, `hung` or `slow`; null otherwise.
+    #[schema(nullable)]
+    cause: Option<String>,
     /// RFC 6381, comma-separated.
     codecs: String,
     /// Pixels; null without a picture.
@@ -126,6 +160,18 @@ impl From<&Status> for Broadcast {
             publisher: status.publisher.as_ref().map(Publisher::from),
             watch_url: watch_url(id),
             playlist_url: playlist_url(id),
+            thumbnail_url: status.pictures.then(|| format!("/live/{id}/thumb.jpg")),
+            preview_url: status.pictures.then(|| format!("/live/{id}/preview.webp")),
+            advice: status.advice.iter().map(AdviceEntry::from).collect(),
+        }
+    }
+}
+
+impl From<&Advice> for AdviceEntry {
+    fn from(advice: &Advice) -> Self {
+        Self {
+            code: advice.code().to_owned(),
+            message: advice.message().to_owned(),
         }
     }
 }
@@ -147,6 +193,9 @@ impl From<&Record> for Broadcast {
             publisher: None,
             watch_url: watch_url(id),
             playlist_url: playlist_url(id),
+            thumbnail_url: None,
+            preview_url: None,
+            advice: Vec::new(),
         }
     }
 }
@@ -164,8 +213,15 @@ impl From<State> for BroadcastState {
 
 impl From<&RenditionStatus> for Rendition {
     fn from(rendition: &RenditionStatus) -> Self {
+        let (state, cause) = match rendition.state {
+            RenditionState::Running => (RenditionCondition::Running, None),
+            RenditionState::Offered => (RenditionCondition::Offered, None),
+            RenditionState::Lost(cause) => (RenditionCondition::Lost, Some(cause.to_owned())),
+        };
         Self {
             name: rendition.name.to_string(),
+            state,
+            cause,
             codecs: rendition.codecs.clone(),
             width: rendition.size.map(|(width, _)| width),
             height: rendition.size.map(|(_, height)| height),

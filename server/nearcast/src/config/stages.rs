@@ -70,6 +70,7 @@ impl Ingest {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Transcode {
     mode: When,
+    pictures: bool,
     bitrate_1080p_bps: u32,
     bitrate_720p_bps: u32,
     bitrate_480p_bps: u32,
@@ -105,6 +106,7 @@ impl Default for Transcode {
                 Mode::Always => When::Always,
                 Mode::Never => When::Never,
             },
+            pictures: config.pictures,
             bitrate_1080p_bps: bitrate(RenditionName::P1080),
             bitrate_720p_bps: bitrate(RenditionName::P720),
             bitrate_480p_bps: bitrate(RenditionName::P480),
@@ -119,9 +121,10 @@ impl Default for Transcode {
 }
 
 impl Transcode {
-    /// No rungs: for a machine whose ffmpeg is not usable.
+    /// No rungs and no pictures: for a machine whose ffmpeg is not usable.
     pub(crate) fn disable(&mut self) {
         self.mode = When::Never;
+        self.pictures = false;
     }
 
     pub(crate) fn to_config(&self) -> transcode::Config {
@@ -141,6 +144,7 @@ impl Transcode {
                 When::Always => Mode::Always,
                 When::Never => Mode::Never,
             },
+            pictures: self.pictures,
             ladder: Ladder(
                 lines
                     .map(|(name, bitrate_bps)| LadderLine { name, bitrate_bps })

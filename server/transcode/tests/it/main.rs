@@ -15,7 +15,9 @@ use hls::ladder::{Ladder, LadderLine};
 use media::{AccessUnit, EndReason, Event, RenditionName, TrackConfig, TrackId};
 use source::Source;
 use tokio::time::timeout;
-use transcode::{Config, Mode, RungOutput, Transcoder, picture_of, probe_ffmpeg, spawn_transcoder};
+use transcode::{
+    Config, Mode, RungOutput, Transcoder, picture_of, preview_of, probe_ffmpeg, spawn_transcoder,
+};
 
 /// Tests look at and kill the encoders of this process: one at a time.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -154,7 +156,7 @@ async fn nothing_is_encoded_while_nobody_watches() {
     for event in &source.events[..20] {
         transcoder.offer(event);
     }
-    let RungOutput::Offered(rungs) = next(&mut transcoder).await else {
+    let RungOutput::Offered { rungs, .. } = next(&mut transcoder).await else {
         panic!("rungs are offered")
     };
     assert_eq!(rungs.len(), 2, "offered, though not running");
@@ -213,7 +215,7 @@ async fn pkg_03_a_program_that_writes_garbage_loses_its_rungs_and_nothing_else()
     let mut offered = Vec::new();
     for event in source.forever() {
         transcoder.offer(&event);
-        if let Ok(Some(RungOutput::Offered(rungs))) =
+        if let Ok(Some(RungOutput::Offered { rungs, .. })) =
             timeout(Duration::from_millis(5), transcoder.next()).await
         {
             offered.push(rungs.len());
@@ -251,7 +253,7 @@ async fn a_missing_ffmpeg_is_said_at_start() {
 }
 
 #[tokio::test]
-async fn a_key_frame_becomes_a_jpeg() {
+async fn a_key_frame_becomes_a_jpeg_and_several_an_animation() {
     let _alone = ALONE.lock().await;
     let source = Source::make("640x480", 0).await;
     let Event::Tracks(tracks) = &source.events[0] else {
@@ -272,4 +274,14 @@ async fn a_key_frame_becomes_a_jpeg() {
         ..key.clone()
     };
     assert!(picture_of("ffmpeg".as_ref(), video, &torn).await.is_err());
+    let keys: Vec<_> = units(&source.events, TrackId::VIDEO)
+        .into_iter()
+        .filter(|unit| unit.random_access)
+        .cloned()
+        .collect();
+    assert_eq!(keys.len(), 3);
+    let preview = preview_of("ffmpeg".as_ref(), video, &keys).await.unwrap();
+    let frames = preview.windows(4).filter(|word| word == b"ANMF").count();
+    assert!(preview.starts_with(b"RIFF") && preview.len() < 100_000);
+    assert_eq!(frames, keys.len(), "one picture for each key frame");
 }
