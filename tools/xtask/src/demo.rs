@@ -169,7 +169,10 @@ fn welcome(options: &Options) -> String {
     let http = options.http_port;
     let rtmp = options.rtmp_port;
     let watch = if options.sample {
-        format!("  watch    http://127.0.0.1:{http}/b/demo\n")
+        format!(
+            "  watch    http://127.0.0.1:{http}/b/demo
+  studio   http://127.0.0.1:{http}/studio/demo   stream key demo (with --dev, any word from this machine is one)\n"
+        )
     } else {
         String::new()
     };
@@ -183,7 +186,7 @@ Publish your own:
   ffmpeg   ffmpeg -re -stream_loop -1 -i FILE -c:v libx264 -preset veryfast -tune zerolatency -pix_fmt yuv420p -g 60 -c:a aac \\
              -f flv rtmp://127.0.0.1:{rtmp}/live/mine
   OBS      Settings, Stream, Service \"Custom\": server rtmp://127.0.0.1:{rtmp}/live, stream key mine
-  then     http://127.0.0.1:{http}/b/mine
+  then     http://127.0.0.1:{http}/b/mine and http://127.0.0.1:{http}/studio/mine
 
 The server's log is target/demo-data/server.log. Ctrl-C stops everything.
 "

@@ -15,6 +15,10 @@ export interface Broadcast {
   since: string | null;
   viewers: number;
   watchUrl: string;
+  /** A recent picture; null where there is none. */
+  thumbnailUrl: string | null;
+  /** A short moving picture. */
+  previewUrl: string | null;
 }
 
 /** What asking for one broadcast led to. */
@@ -54,15 +58,20 @@ function parse(value: unknown): Broadcast | null {
   const raw = value as Record<string, unknown>;
   if (typeof raw['id'] !== 'string' || typeof raw['state'] !== 'string') return null;
   const text = (key: string): string | null => (typeof raw[key] === 'string' ? (raw[key] as string) : null);
-  const watchUrl = text('watch_url') ?? '';
+  // Only addresses of this server are linked to or shown.
+  const own = (key: string): string | null => {
+    const url = text(key);
+    return url?.startsWith('/') && !url.startsWith('//') && !url.includes('\\') ? url : null;
+  };
   return {
     id: raw['id'],
     title: text('title')?.trim() || raw['id'],
     state: raw['state'] as BroadcastState,
     since: text('since'),
     viewers: typeof raw['viewers'] === 'number' ? raw['viewers'] : 0,
-    // Only addresses of this server are linked to.
-    watchUrl: watchUrl.startsWith('/') && !watchUrl.startsWith('//') ? watchUrl : `/b/${encodeURIComponent(raw['id'])}`,
+    watchUrl: own('watch_url') ?? `/b/${encodeURIComponent(raw['id'])}`,
+    thumbnailUrl: own('thumbnail_url'),
+    previewUrl: own('preview_url'),
   };
 }
 

@@ -41,7 +41,7 @@ export function button(className: string, label: string, content: Node | string,
   const element = make('button', className);
   element.type = 'button';
   element.append(content);
-  if (typeof content !== 'string') {
+  if (content !== label) {
     element.setAttribute('aria-label', label);
     element.title = label;
   }

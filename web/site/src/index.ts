@@ -1,6 +1,7 @@
 // The home page: who is live now. It refreshes itself.
 //
-// In → Out: the API's list of broadcasts → cards, longest-watched first; the same cards are kept while they live.
+// In → Out: the API's list of broadcasts → cards with recent pictures, longest-watched first; the same cards are kept while they live.
+// A card that is hovered or touched shows a few moving seconds.
 // Spec: `/api/v1/openapi.json`, "broadcasts".
 
 import { type Broadcast, listBroadcasts, repeat } from './api.ts';
@@ -8,12 +9,17 @@ import { age, hue, short, watching } from './words.ts';
 
 const EVERY_MS = 3_000;
 const CARDS_MAX = 200;
+/** A picture is asked for again after so long; all viewers ask for the same address within it, so that caches can hold it. */
+const PICTURE_EVERY_MS = 10_000;
 
 interface Card {
   item: HTMLLIElement;
   link: HTMLAnchorElement;
   title: HTMLElement;
   facts: HTMLElement;
+  picture: HTMLElement;
+  thumb: HTMLImageElement;
+  preview: string | null;
   pill: HTMLElement;
   crowd: HTMLElement;
 }
@@ -69,20 +75,54 @@ function build(id: string): Card {
   const letter = make('span', 'letter');
   letter.ariaHidden = 'true';
   letter.textContent = [...id][0]?.toUpperCase() ?? '';
+  const thumb = make('img', 'thumb');
+  thumb.alt = '';
+  thumb.decoding = 'async';
+  thumb.addEventListener('load', () => thumb.classList.add('on'));
+  thumb.addEventListener('error', () => thumb.classList.remove('on'));
   const pill = make('span', 'pill');
   const crowd = make('span', 'crowd');
   const title = make('h2', 'title');
   const facts = make('p', 'facts');
-  picture.append(letter, pill, crowd);
+  picture.append(letter, thumb, pill, crowd);
   link.append(picture, title, facts);
   item.append(link);
-  return { item, link, title, facts, pill, crowd };
+  const card: Card = { item, link, title, facts, picture, thumb, preview: null, pill, crowd };
+  offerPreview(card);
+  return card;
+}
+
+/** A few moving seconds for whoever points at a card or touches it. */
+function offerPreview({ item, link, picture }: Card): void {
+  let moving: HTMLImageElement | null = null;
+  const begin = (): void => {
+    const url = cards.get(item.dataset['id'] ?? '')?.preview;
+    if (moving || !url || matchMedia('(prefers-reduced-motion: reduce)').matches) return;
+    const image = document.createElement('img');
+    moving = image;
+    image.className = 'thumb';
+    image.alt = '';
+    image.addEventListener('load', () => image.classList.add('on'));
+    image.src = `${url}?at=${Math.floor(Date.now() / PICTURE_EVERY_MS)}`;
+    picture.querySelector('.thumb')?.after(image);
+  };
+  const end = (): void => {
+    moving?.remove();
+    moving = null;
+  };
+  for (const name of ['pointerenter', 'touchstart', 'focus']) link.addEventListener(name, begin, { passive: true });
+  for (const name of ['pointerleave', 'touchend', 'touchcancel', 'blur']) link.addEventListener(name, end);
 }
 
 function fill(card: Card, broadcast: Broadcast): void {
   const away = broadcast.state === 'reconnecting';
   const began = age(broadcast.since, Date.now());
+  card.item.dataset['id'] = broadcast.id;
   card.link.href = broadcast.watchUrl;
+  card.preview = broadcast.previewUrl;
+  const thumb = broadcast.thumbnailUrl && `${broadcast.thumbnailUrl}?at=${Math.floor(Date.now() / PICTURE_EVERY_MS)}`;
+  if (thumb && card.thumb.getAttribute('src') !== thumb) card.thumb.src = thumb;
+  if (!thumb) card.thumb.classList.remove('on');
   set(card.title, broadcast.title);
   set(card.pill, away ? 'Away' : 'Live');
   card.pill.classList.toggle('away', away);

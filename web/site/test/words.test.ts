@@ -46,7 +46,7 @@ test('the address names the broadcast', () => {
 
 test('every state without a picture is said in plain words', () => {
   const found = (state: BroadcastState): Lookup => {
-    const broadcast: Broadcast = { id: 'x', title: 'A walk', state, since: null, viewers: 0, watchUrl: '/b/x' };
+    const broadcast: Broadcast = { id: 'x', title: 'A walk', state, since: null, viewers: 0, watchUrl: '/b/x', thumbnailUrl: null, previewUrl: null };
     return { kind: 'found', broadcast };
   };
   assert.match(explain('away', found('reconnecting'), 'x') ?? '', /A walk is away/);
