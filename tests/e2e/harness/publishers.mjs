@@ -20,10 +20,16 @@ export function pattern(to, { size = '640x360', fps = 30, gop = 2, bframes = 0, 
 const beep = 'aevalsrc=exprs=0.5*sin(2*PI*1000*t)*lt(mod(t\\,1)\\,0.1):s=48000';
 
 /** Plain ffmpeg, fed with painted pictures; `video` and `audio` replace what it encodes with. */
-export function ffmpeg(to, { size = '640x360', fps = 30, gop = 2, bframes = 0, seconds = 0, sound = true, video = [], audio = [], format = 'flv' } = {}) {
+export function ffmpeg(to, options) {
+  const [command, ...rest] = ffmpegArguments(to, options);
+  return new Child(command, rest);
+}
+
+/** The same as a command line, for those who run it somewhere else. */
+export function ffmpegArguments(to, { size = '640x360', fps = 30, gop = 2, bframes = 0, seconds = 0, sound = true, video = [], audio = [], format = 'flv' } = {}) {
   const tune = bframes > 0 ? ['-preset', 'veryfast', '-bf', String(bframes)] : ['-preset', 'superfast', '-tune', 'zerolatency'];
-  return new Child('node', [
-    painter, size, String(fps), String(seconds), 'ffmpeg',
+  return [
+    'node', painter, size, String(fps), String(seconds), 'ffmpeg',
     '-hide_banner', '-nostdin', '-loglevel', 'warning',
     '-f', 'rawvideo', '-pix_fmt', 'yuv420p', '-video_size', size, '-framerate', String(fps), '-i', '-',
     ...(sound ? ['-f', 'lavfi', '-i', beep, '-shortest'] : []),
@@ -31,7 +37,7 @@ export function ffmpeg(to, { size = '640x360', fps = 30, gop = 2, bframes = 0, s
     '-keyint_min', String(Math.round(gop * fps)), '-sc_threshold', '0', ...video,
     ...(sound ? ['-c:a', 'aac', '-b:a', '96k', ...audio] : []),
     '-flush_packets', '1', '-f', format, to,
-  ]);
+  ];
 }
 
 /** GStreamer's `rtmp2sink`. */

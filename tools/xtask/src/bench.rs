@@ -15,7 +15,7 @@ use crate::{packages, shell};
 /// Runs one bench; the arguments are its own.
 pub(crate) fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
     match name {
-        "glass-to-glass" | "varnish" => script(name, arguments)?,
+        "glass-to-glass" | "varnish" | "network" => script(name, arguments)?,
         "fanout" => {
             packages::ensure(&[packages::PUBLISH, packages::PEER])?;
             compile::pages()?;
@@ -27,7 +27,7 @@ pub(crate) fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
                     .args(arguments),
             )?;
         }
-        other => bail!("no bench named {other:?}; there are: glass-to-glass fanout varnish"),
+        other => bail!("no bench named {other:?}; there are: glass-to-glass fanout varnish network"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -40,9 +40,10 @@ fn script(name: &str, arguments: Vec<OsString>) -> Result<()> {
         packages::BROWSER,
         packages::PEER,
         packages::CACHE,
+        packages::NETWORK,
     ])?;
     compile::pages()?;
-    compile::binary(Profile::Release, &["nearcast", "loadgen"])?;
+    compile::binary(Profile::Release, &["nearcast", "loadgen", "impair"])?;
     compile::install(&shell::root().join("tests/e2e"))?;
     shell::run(
         Command::new("node")

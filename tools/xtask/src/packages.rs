@@ -49,6 +49,8 @@ pub(crate) const GSTREAMER: &[Need] = &[
 ];
 /// The cache in front.
 pub(crate) const CACHE: &[Need] = &[program("varnish", "varnishd")];
+/// A bad network between namespaces.
+pub(crate) const NETWORK: &[Need] = &[program("iproute2", "ip")];
 /// The peer in the latency bench.
 pub(crate) const PEER: &[Need] = &[program("nginx", "nginx"), library("libnginx-mod-rtmp")];
 

@@ -106,7 +106,7 @@ export const ABR_POLICY = {
   /** Chunks later than this are late. */
   lateMs: 80,
   /** How long they must be late, with bytes flowing, before it counts. */
-  fallingMs: 250,
+  fallingMs: 200,
   /** Of what the path carries, a rendition may take this share when it is chosen in need. */
   downShare: 0.8,
   /** What a better rendition needs, this many times over, before it is chosen. */
@@ -130,6 +130,7 @@ const WINDOW_MS = 3_000;
 const OFFSET_SECONDS = 15;
 const BURST_BYTES = 40_000;
 const OWN_MS = 4_000;
+const TRICKLE_BYTES = 3_000;
 /** A move that is not urgent takes so long to prepare. */
 const TOO_NEAR_S = 0.5;
 
@@ -282,16 +283,19 @@ function needsLess(state: AbrState, seen: AbrObservation, at: number): { name: s
   if (!late || !playing || seen.hint?.unsentBytes === 0) return null;
   const { nowMs } = seen;
   const lateForMs = nowMs - late.sinceMs;
-  // A pause is the publisher's, or a lost packet's; a path that is full has none.
-  const [earlier, lately] = [sampleAt(state, nowMs - 300)?.received ?? 0, sampleAt(state, nowMs - 150)?.received ?? 0];
-  if (lateForMs < ABR_POLICY.fallingMs || lately <= earlier || seen.receivedBytes <= lately) return null;
+  if (lateForMs < ABR_POLICY.fallingMs) return null;
   const from = sampleAt(state, Math.max(late.sinceMs, nowMs - 1_500)) ?? state.samples[0];
   if (!from) return null;
   const carriedBps = ((seen.receivedBytes - from.received) * 8_000) / Math.max(1, nowMs - from.nowMs);
   const wantedBps = state.own.ms >= 1_000 ? (state.own.bytes * 8_000) / state.own.ms : playing.bitrateBps;
   const growth = (ms: number): number => (state.lateMs - (sampleAt(state, nowMs - ms)?.lateMs ?? 0)) / ms;
-  const fast = growth(200) >= 0.35 && carriedBps < wantedBps * 0.95;
-  const slow = lateForMs >= 1_000 && growth(1_000) >= 0.05 && carriedBps < wantedBps * 1.02;
+  // A pause is the publisher's, or a lost packet's; a path that is full has none, unless its queue overflows.
+  const [earlier, lately] = [sampleAt(state, nowMs - 300)?.received ?? 0, sampleAt(state, nowMs - 150)?.received ?? 0];
+  const flows = lately > earlier && seen.receivedBytes > lately;
+  const trickles = lately - late.received >= TRICKLE_BYTES && state.lateMs >= 2 * ABR_POLICY.lateMs;
+  const falls = growth(200) >= 0.35;
+  const fast = falls && ((flows && carriedBps < wantedBps * 0.95) || (trickles && carriedBps < wantedBps * 0.7));
+  const slow = flows && lateForMs >= 1_000 && growth(1_000) >= 0.05 && carriedBps < wantedBps * 1.02;
   if (!fast && !slow) return null;
   const moving = seen.rungs.findIndex((rung) => rung.name === seen.moving);
   const lowest = Math.max(0, pictures - 1);

@@ -34,7 +34,7 @@ export const LATENCY_POLICY: LatencyPolicy = {
   jumpAfterS: 1,
   rateSpan: 0.05,
   stallStepS: 0.06,
-  shrinkPerS: 0.004,
+  shrinkPerS: 0.015,
 };
 
 /** What is seen at one moment. */

@@ -249,11 +249,6 @@ export class Playback {
     this.seek(Math.max(position, ...this.starts.values(), endS - this.latency.targetS) + INSIDE_S);
   }
 
-  /** The id of the track with the picture; null without one. */
-  get videoTrack(): number | null {
-    return this.init?.section.tracks.find((track) => track.kind === 'video')?.id ?? null;
-  }
-
   private get hasVideo(): boolean {
     return this.init?.section.tracks.some((track) => track.kind === 'video') ?? false;
   }

@@ -330,10 +330,11 @@ export class Player extends Emitter<PlayerEvents> {
       performance.mark('nearcast:first-chunk');
     }
     const before = this.at?.rendition;
+    // Every segment begins with a random access point.
+    const keyframe = this.at?.msn !== at.msn;
     this.at = at;
     this.playback?.append(chunk, at.arrivalMs);
     const endS = this.playback?.endS ?? null;
-    const keyframe = chunk.runs.some((run) => run.keyframe && run.trackId === this.playback?.videoTrack);
     if (endS !== null) {
       this.adaptation.noteChunk({ arrivalMs: at.arrivalMs, endMs: endS * 1000, bytes: chunk.bytes.byteLength, keyframe }, at.rendition);
     }
