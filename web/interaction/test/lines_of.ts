@@ -35,6 +35,6 @@ export function beatLine(seq: number, rest: Record<string, unknown> = {}): strin
 
 /** The examples of the wire's own page, by the word after the fence's language. */
 export function documented(tag: string): string[] {
-  const page = readFileSync(new URL(import.meta.url).pathname.replace(/\/web\/.*$/, '/docs/ix.md'), 'utf8');
+  const page = readFileSync(new URL(import.meta.url).pathname.replace(/^(.*)\/web\/.*$/, '$1/docs/ix.md'), 'utf8');
   return page.split(`\`\`\`${tag}\n`).slice(1).map((rest) => rest.split('\n```')[0] ?? '');
 }

@@ -96,6 +96,7 @@ export class Loader {
   private state: LoaderState | null = null;
   /** Best first; the first, `source`, is always there. */
   private variants: Variant[] = [];
+  /** The epoch for which the list of variants was read; null when it has to be read again. */
   private variantsEpoch: number | null = null;
   private playing: Variant | null = null;
   private goal: { name: string; urgent: boolean } | null = null;
@@ -202,6 +203,7 @@ export class Loader {
   /** Where to begin, from the playlists; null when there is nothing to play now. */
   private async locate(): Promise<Start | null> {
     const rung = this.playing && this.playing.name !== this.variants[0]?.name && !this.isAvoided(this.playing) ? this.playing : null;
+    const isFirst = this.variants.length === 0;
     const rungMedia = rung && this.media(rung).catch(() => null);
     const media = await this.readMedia();
     const anchor = this.variants[0];
@@ -217,6 +219,7 @@ export class Loader {
       this.setState('away');
       return null;
     }
+    if (isFirst) this.variantsEpoch = edge.epoch;
     const start = { variant: anchor, epoch: edge.epoch, msn: edge.msn };
     const own = rungMedia && (await within(this.env, rungMedia, LOADER_TIMES.rungPatienceMs, () => null))?.prefetch[0];
     if (rung && own && own.epoch === edge.epoch && own.msn >= edge.msn - 1) Object.assign(start, { variant: rung, msn: own.msn });
@@ -455,9 +458,8 @@ export class Loader {
 
   /** A publisher that comes back may have another size, and a rendition may have gone: the list is read again, in the background. */
   private refreshVariants(epoch: number): void {
-    const before = this.variantsEpoch;
+    if (this.variantsEpoch === epoch) return;
     this.variantsEpoch = epoch;
-    if (before === epoch || (before === null && this.resyncs === 0 && this.goal === null)) return;
     this.readVariants().then(() => this.beginMove()).catch(() => undefined);
   }
 

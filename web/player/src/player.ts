@@ -460,7 +460,8 @@ export class Player extends Emitter<PlayerEvents> {
       bufferS: playback.bufferS,
       targetS: playback.targetS,
       standing: playback.standing,
-      box: clientWidth > 0 ? { width: clientWidth * scale, height: clientHeight * scale } : null,
+      // A floating picture has a size that the page does not know.
+      box: clientWidth > 0 && document.pictureInPictureElement !== this.video ? { width: clientWidth * scale, height: clientHeight * scale } : null,
     });
   }
 

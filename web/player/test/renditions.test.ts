@@ -114,6 +114,7 @@ test('a rendition that is refused is said to be lost, and the picture goes on', 
   server.body('1.11').send(halfSecond(4));
   await clock.advance(10);
   assert.equal(output.chunks.at(-1), '1.11@180000');
+  assert.equal(server.requests.filter((path) => path === '/live/x/index.m3u8').length, 2, 'the list is read again');
 });
 
 test('a segment that is refused after the playlist promised it is taken from the old rendition', async () => {

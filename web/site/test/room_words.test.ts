@@ -13,7 +13,7 @@ import { fateInWords, heard, invitation, joined, reason } from '../src/room_word
 const RULES: Rules = { tapMs: 100, tapIn: 1, heartbeatMs: 10_000, heartbeatIn: 1, slowMs: 0, gate: 'all', beatMs: 250, jitterMs: 5_000 };
 
 test('every refusal of the wire has words of its own', () => {
-  const page = readFileSync(new URL(import.meta.url).pathname.replace(/\/web\/.*$/, '/docs/ix.md'), 'utf8');
+  const page = readFileSync(new URL(import.meta.url).pathname.replace(/^(.*)\/web\/.*$/, '$1/docs/ix.md'), 'utf8');
   const table = page.split('### Refusals')[1]?.split('### The socket')[0] ?? '';
   const codes = [...table.matchAll(/^\| `(\w+)`/gm)].map((match) => match[1] ?? '');
   assert.ok(codes.length >= 10, String(codes));
