@@ -155,6 +155,8 @@ async function measure(name, url, traceName) {
     await delay(begin - Date.now());
     await reset(page);
     await page.evaluate(() => { window.__shown.length = 0; });
+    await delay(network.end - 5000 - Date.now());
+    const rates = await bitrates(network, up.url);
     await delay(network.end - 500 - Date.now());
     const sample = await collect(page);
     const { shown, seen, stats, origin, events } = await page.evaluate(() => ({
@@ -163,7 +165,6 @@ async function measure(name, url, traceName) {
     if (options.record && seen.length > 0) await record(traceName, seen, network.steps.map((at) => at - origin));
     // Told of every page that comes over plain HTTP from another host.
     const wrong = problems.filter((problem) => !problem.includes('Cross-Origin-Opener-Policy'));
-    const rates = await bitrates(network, up.url);
     return { player: name, trace: traceName, ...figures(sample, shown, network, origin, rates), jumps: stats?.jumps, resyncs: stats?.resyncs, errors: wrong.length + events.filter((event) => event.fatal).length, problems: wrong.slice(0, 5) };
   } finally {
     await browser?.close();

@@ -248,11 +248,12 @@ function takeChunk(state: AbrState, seen: AbrObservation, chunk: AbrChunk): void
 /** Media that comes much faster than it lasts shows what the path carries. */
 function noteBurst(state: AbrState, seen: AbrObservation): void {
   const now = state.samples.at(-1);
-  const then = sampleAt(state, seen.nowMs - 150);
-  if (!now || !then || now.nowMs - then.nowMs < 40) return;
+  // Long enough that what waited behind a lost packet and came at once is counted with the pause before it.
+  const then = sampleAt(state, seen.nowMs - 1_000);
+  if (!now || !then || now.nowMs - then.nowMs < 200) return;
   const elapsed = now.nowMs - then.nowMs;
   const bytes = now.received - then.received;
-  if (bytes >= BURST_BYTES && now.endMs - then.endMs >= 2 * elapsed) prove(state, (bytes * 8_000) / elapsed, seen.nowMs);
+  if (bytes >= BURST_BYTES && now.endMs - then.endMs >= 1.5 * elapsed) prove(state, (bytes * 8_000) / elapsed, seen.nowMs);
 }
 
 function prove(state: AbrState, bps: number, nowMs: number): void {
@@ -359,8 +360,8 @@ function raise(state: AbrState, seen: AbrObservation, { at, cap }: { at: number;
   }
   const best = better[0];
   if (!best || nowMs < state.probeAtMs) return;
-  // Enough bytes that the best would be proven over a third of a second.
-  action.probe = { bytes: Math.min(500_000, Math.max(64_000, Math.round((best.bitrateBps * ABR_POLICY.upFactor) / 8 / 3))) };
+  // Enough bytes that the best would be proven over half a second.
+  action.probe = { bytes: Math.min(600_000, Math.max(64_000, Math.round((best.bitrateBps * ABR_POLICY.upFactor) / 16))) };
   state.probing = true;
 }
 

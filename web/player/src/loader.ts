@@ -68,6 +68,8 @@ export const LOADER_TIMES = {
   avoidMs: 4_000,
   /** How long a rendition's playlist is waited for while nothing plays. */
   rungPatienceMs: 250,
+  /** Between giving up what fills the path and asking for something smaller. */
+  yieldMs: 60,
   playlistTimeoutMs: 5_000,
   /** A rendition that is made on demand takes a moment, and a GOP. */
   rungStartMs: 15_000,
@@ -99,11 +101,14 @@ export class Loader {
   /** The epoch for which the list of variants was read; null when it has to be read again. */
   private variantsEpoch: number | null = null;
   private playing: Variant | null = null;
-  private goal: { name: string; urgent: boolean } | null = null;
+  private goal: { name: string; urgent: boolean; started: boolean } | null = null;
   /** Where the goal can be had from the next boundary on. */
   private ready: Start | null = null;
-  /** An urgent move that has been answered: it replaces the current segment. */
+  /** An urgent move: it replaces the current segment. */
   private cut: SegmentRequest | null = null;
+  private splicing = false;
+  /** The current segment was given up for a move that begins in a moment. */
+  private yielding = false;
   private moving = new AbortController();
   private avoid: { name: string; untilMs: number } | null = null;
   private current: SegmentRequest | null = null;
@@ -152,12 +157,12 @@ export class Loader {
   }
 
   /**
-   * Goes over to another rendition at the next boundary, or, if `urgent`, as soon as it answers. It stays wanted until
-   * another one is, or until `lost` says that it does not come.
+   * Goes over to another rendition at the next boundary, or, if `urgent`, at once: then nothing of the old one is waited
+   * for any more. It stays wanted until another one is, or until `lost` says that it does not come.
    */
   moveTo(name: string, urgent = false): void {
     this.cancelMove();
-    this.goal = { name, urgent };
+    this.goal = { name, urgent, started: false };
     this.beginMove();
     this.current?.poke();
   }
@@ -223,8 +228,10 @@ export class Loader {
     const start = { variant: anchor, epoch: edge.epoch, msn: edge.msn };
     const own = rungMedia && (await within(this.env, rungMedia, LOADER_TIMES.rungPatienceMs, () => null))?.prefetch[0];
     if (rung && own && own.epoch === edge.epoch && own.msn >= edge.msn - 1) Object.assign(start, { variant: rung, msn: own.msn });
-    // A playlist from a cache may be older than what was already delivered.
     const resume = this.resume;
+    // A path that is too narrow for source does not get all of its segment once more.
+    if (this.goal?.urgent && start.variant === anchor && resume?.msn === start.msn && resume.epoch === start.epoch && resume.bytes > 0) start.msn += 1;
+    // A playlist from a cache may be older than what was already delivered.
     if (resume && resume.epoch === start.epoch && resume.msn > start.msn) start.msn = resume.msn;
     return start;
   }
@@ -293,13 +300,15 @@ export class Loader {
     this.beginMove();
     try {
       for (;;) {
-        await current.ready(QUIET_STEP_MS);
+        if (this.yielding) await this.env.sleep(LOADER_TIMES.yieldMs / 4, this.abort.signal);
+        else await current.ready(QUIET_STEP_MS);
         if (this.stopped) return;
+        if (this.yielding && !this.cut) continue;
         if (this.cut) {
-          current.cancel();
           next?.cancel();
           next = null;
           current = this.adopt(this.cut, this.named(this.cut) ?? start.variant);
+          this.splicing = true;
         }
         const arrived = current.take();
         if (arrived.length > 0) {
@@ -316,7 +325,11 @@ export class Loader {
           next = null;
           this.refreshVariants(current.epoch);
         } else if (current.phase === 'failed') {
-          if ((current.status === 404 || current.status === 410) && !this.onRung) this.resume = null;
+          const isMissing = current.status === 404 || current.status === 410;
+          if (isMissing && !this.onRung) this.resume = null;
+          // It has to be started first.
+          if (isMissing && this.goal?.name === current.target.rendition) Object.assign(this.goal, { started: true, urgent: this.splicing });
+          this.splicing = false;
           if (current.error) this.report(current.error);
           return;
         } else {
@@ -340,6 +353,7 @@ export class Loader {
     this.playing = variant;
     this.cut = null;
     if (this.ready?.variant.name === variant.name) this.ready = null;
+    if (this.goal?.name === variant.name) this.goal.urgent = false;
     return request;
   }
 
@@ -385,7 +399,7 @@ export class Loader {
     const variant = this.variants.find((one) => one.name === this.goal?.name);
     if (!this.goal || !variant || !this.current || variant.name === this.playing?.name) return;
     this.moving = new AbortController();
-    void this.move(variant, this.goal.urgent, this.current, this.moving.signal);
+    void this.move(variant, this.goal, this.current, this.moving.signal);
   }
 
   private cancelMove(): void {
@@ -393,13 +407,14 @@ export class Loader {
     this.ready = null;
     this.cut?.cancel();
     this.cut = null;
+    this.yielding = false;
   }
 
-  private async move(variant: Variant, urgent: boolean, from: Point, signal: AbortSignal): Promise<void> {
+  private async move(variant: Variant, { urgent, started }: { urgent: boolean; started: boolean }, from: Point, signal: AbortSignal): Promise<void> {
     try {
       const wait = this.isAvoided(variant) ? (this.avoid?.untilMs ?? 0) - this.env.nowMs() : 0;
       if (wait > 0) await this.env.sleep(wait, signal);
-      else if (urgent && (await this.cutOver(variant, this.nearest(from), signal))) return;
+      else if (urgent && !started) return await this.cutOver(variant, this.nearest(from), signal);
       let point: Point = from;
       if (variant.name !== this.variants[0]?.name) {
         // Asking for its playlist is what starts a rendition that is made on demand; the answer comes when it runs.
@@ -410,35 +425,25 @@ export class Loader {
       }
       await this.init(variant, point.epoch, signal);
       if (signal.aborted) return;
-      if (!urgent) {
-        this.ready = { variant, epoch: point.epoch, msn: point.msn };
-        this.current?.poke();
-      } else if (!(await this.cutOver(variant, this.nearest(point), signal))) {
-        throw new PlayerError('network', `${variant.name} does not come`);
-      }
+      if (urgent) return await this.cutOver(variant, this.nearest(point), signal);
+      this.ready = { variant, epoch: point.epoch, msn: point.msn };
+      this.current?.poke();
     } catch (error) {
       if (!signal.aborted) this.giveUp(variant.name, asPlayerError(error, 'network'));
     }
   }
 
-  /** Opens the segment `at` in another rendition and, if there is one, lets it replace the current segment. */
-  private async cutOver(variant: Variant, at: Point, signal: AbortSignal): Promise<boolean> {
-    const request = this.open(variant, at);
-    const cancel = (): void => request.cancel();
-    signal.addEventListener('abort', cancel);
-    try {
-      const init = this.init(variant, at.epoch, signal);
-      init.catch(() => undefined);
-      if (!(await request.exists())) return signal.aborted;
-      // Nothing of the old rendition is waited for any more, so that what is on its way does not stand in the way.
-      await within(this.env, init, LOADER_TIMES.playlistTimeoutMs, () => request.cancel());
-      if (signal.aborted || request.phase === 'failed') return signal.aborted;
-      this.cut = request;
-      this.current?.poke();
-      return true;
-    } finally {
-      signal.removeEventListener('abort', cancel);
-    }
+  /** Gives up what comes now, and begins the segment `at` in another rendition. */
+  private async cutOver(variant: Variant, at: Point, signal: AbortSignal): Promise<void> {
+    // A full queue drops what a new connection begins with: what fills it goes first.
+    this.current?.cancel();
+    this.yielding = true;
+    await this.env.sleep(LOADER_TIMES.yieldMs, signal);
+    this.yielding = false;
+    if (signal.aborted) return;
+    this.init(variant, at.epoch, this.abort.signal).catch(() => undefined);
+    this.cut = this.open(variant, at);
+    this.current?.poke();
   }
 
   /** Where an urgent move begins: near its end, a segment is not worth beginning again. */
@@ -504,7 +509,10 @@ export class Loader {
     for (const { chunk, arrivalMs, offset } of arrived) {
       this.currentS += chunkSeconds(chunk, init);
       const same = this.resume?.epoch === epoch && this.resume.msn === msn ? this.resume : null;
-      if (same && same.rendition !== rendition && same.bytes > 0) this.output.splice();
+      const again = same !== null && same.rendition !== rendition && same.bytes > 0;
+      if (again || this.splicing) this.output.splice();
+      this.splicing = false;
+      if (again) this.resume = null;
       else if (same && same.rendition === rendition && offset < same.bytes) continue;
       this.resume = { rendition, epoch, msn, bytes: offset + chunk.bytes.byteLength };
       this.failures = 0;

@@ -8,6 +8,7 @@ import type { LoaderEnvironment } from './segment_request.ts';
 import type { AbrProbe } from './abr.ts';
 
 const TIMEOUT_MS = 1_500;
+const LUMP = 1.5;
 
 /** A probe in flight. Starts at construction; `stop` is always safe. */
 export class Probe implements AbrProbe {
@@ -38,15 +39,18 @@ export class Probe implements AbrProbe {
       const reader = response.body.getReader();
       let bytes = 0;
       let counted: { atMs: number; bytes: number } | null = null;
+      let first: { atMs: number; bytes: number } | null = null;
       for (;;) {
         const { done, value } = await reader.read();
         if (value) bytes += value.byteLength;
         const nowMs = this.env.nowMs();
+        first ??= { atMs: nowMs, bytes };
         if (!counted && bytes >= this.enough / 3) counted = { atMs: nowMs, bytes };
         if (!done && bytes < this.enough) continue;
         if (counted && bytes - counted.bytes > this.enough / 4 && this.state === 'running') {
-          // What came in one read came faster than the clock can tell.
-          this.bps = ((bytes - counted.bytes) * 8_000) / Math.max(5, nowMs - counted.atMs);
+          const rate = (from: { atMs: number; bytes: number }): number => ((bytes - from.bytes) * 8_000) / Math.max(5, nowMs - from.atMs);
+          // What waited behind a lost packet comes at once, and seems faster than the path.
+          this.bps = Math.min(rate(counted), LUMP * rate(first));
           this.state = 'done';
         }
         break;

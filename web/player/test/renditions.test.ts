@@ -81,11 +81,44 @@ test('an urgent move begins the current segment again, and says so', async () =>
   loader.moveTo('240p', true);
   await clock.advance(10);
   assert.equal(server.body('1.10').cancelled, true, 'what is on its way does not stand in the way');
+  assert.equal(server.count('240p'), 0, 'and is gone before anything is asked for');
+  await clock.advance(100);
   for (const i of [0, 1, 2]) server.body('240p/1.10').send(halfSecond(i));
   await clock.advance(10);
   assert.deepEqual(output.chunks.slice(2), ['240p/1.10@0', '240p/1.10@45000', '240p/1.10@90000']);
   assert.equal(output.splices, 1);
   assert.equal(server.count('240p/index.m3u8'), 0, 'no playlist is waited for');
+});
+
+test('an urgent move near the end of a segment begins with the next one', async () => {
+  const { clock, server, output, loader } = await watching();
+  server.body('1.10').send(halfSecond(2));
+  await clock.advance(10);
+  loader.moveTo('240p', true);
+  await clock.advance(100);
+  server.body('240p/1.11').send(halfSecond(4));
+  await clock.advance(10);
+  assert.deepEqual(output.chunks.slice(-2), ['1.10@90000', '240p/1.11@180000']);
+  assert.equal(output.splices, 1);
+});
+
+test('an urgent move to a rung that does not run goes on with source until it does, and asks for no segment twice', async () => {
+  const { clock, server, output, loader } = await watching();
+  server.refusals.set('/live/x/240p/1.10.m4s', 404);
+  const release = server.holdPlaylist('240p');
+  loader.moveTo('240p', true);
+  await clock.advance(LOADER_TIMES.rungPatienceMs + 200);
+  assert.equal(server.count('x/source/1.10.m4s'), 1);
+  server.body('1.11').send(halfSecond(4));
+  await clock.advance(10);
+  assert.equal(output.chunks.at(-1), '1.11@180000');
+  server.live(1, 11);
+  release();
+  await clock.advance(200);
+  for (const i of [4, 5]) server.body('240p/1.11').send(halfSecond(i));
+  await clock.advance(10);
+  assert.deepEqual(output.chunks.slice(-2), ['240p/1.11@180000', '240p/1.11@225000']);
+  assert.deepEqual(output.lost_, []);
 });
 
 test('a wish that is taken back leaves everything as it was', async () => {
