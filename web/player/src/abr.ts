@@ -61,8 +61,8 @@ export interface AbrObservation {
 export interface AbrAction {
   /** Go over to a rendition; urgent when the current segment is not worth waiting for. */
   move: { name: string; urgent: boolean } | null;
-  /** Start a probe of so many bytes, or stop the one that runs. */
-  probe: { bytes: number } | 'stop' | null;
+  /** Start a probe of so many bytes, worth while from so many bits per second on; or stop the one that runs. */
+  probe: { bytes: number; bps: number } | 'stop' | null;
 }
 
 interface Sample {
@@ -358,10 +358,11 @@ function raise(state: AbrState, seen: AbrObservation, { at, cap }: { at: number;
     state.up = { name: worthIt.name, atMs: nowMs };
     return;
   }
-  const best = better[0];
-  if (!best || nowMs < state.probeAtMs) return;
+  const [best, next] = [better[0], better.at(-1)];
+  if (!best || !next || nowMs < state.probeAtMs) return;
   // Enough bytes that the best would be proven over half a second.
-  action.probe = { bytes: Math.min(600_000, Math.max(64_000, Math.round((best.bitrateBps * ABR_POLICY.upFactor) / 16))) };
+  const bytes = Math.min(600_000, Math.max(64_000, Math.round((best.bitrateBps * ABR_POLICY.upFactor) / 16)));
+  action.probe = { bytes, bps: next.bitrateBps * ABR_POLICY.upFactor };
   state.probing = true;
 }
 

@@ -127,7 +127,7 @@ export class Adaptation {
     this.state = state;
     if (this.probe && this.probe.state !== 'running') this.probe = null;
     if (action.probe === 'stop') this.probe?.stop();
-    else if (action.probe && loader.sealedUrl !== null) this.probe = new Probe(this.env, loader.sealedUrl, action.probe.bytes);
+    else if (action.probe && loader.sealedUrl !== null) this.probe = new Probe(this.env, loader.sealedUrl, action.probe);
     if (action.move) {
       this.moves += 1;
       this.obey(action.move.name, action.move.urgent, loader);
