@@ -25,6 +25,8 @@ test('the demo shows a moving picture with sound at the address that it prints, 
     await playing(page);
     t.diagnostic(`page open → first picture ${(await collect(page)).first.at.toFixed(0)} ms`);
     assert.ok((await watch(page, 1500)).audioBytes > 0);
+    const qualities = await page.evaluate(() => window.nearcast.element.player.renditions.map(({ name }) => name));
+    assert.deepEqual(qualities, ['source', '480p', '240p', 'audio']);
     assert.deepEqual(problems, []);
   } finally {
     await browser.close();
