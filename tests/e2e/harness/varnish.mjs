@@ -11,7 +11,7 @@ import { Child, delay, until } from './processes.mjs';
 const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
 
 export class Varnish {
-  static async start(originPort, { threads = 300 } = {}) {
+  static async start(originPort, { threads = 300, threadsMax = 2000 } = {}) {
     const data = await mkdtemp(join(tmpdir(), 'varnish-'));
     await chmod(data, 0o755);
     const shipped = await readFile(join(root, 'deploy/varnish/default.vcl'), 'utf8');
@@ -22,7 +22,7 @@ export class Varnish {
     const name = join(data, 'run');
     const child = new Child('varnishd', [
       '-F', '-j', 'none', '-n', name, '-a', `127.0.0.1:${port}`, '-f', join(data, 'default.vcl'), '-s', 'malloc,256M', '-s', 'Transient=malloc,128M',
-      '-p', `thread_pool_min=${threads}`, '-p', 'thread_pool_max=2000', '-p', 'timeout_idle=30', '-p', 'send_timeout=60', '-p', 'idle_send_timeout=20',
+      '-p', `thread_pool_min=${threads}`, '-p', `thread_pool_max=${threadsMax}`, '-p', 'timeout_idle=30', '-p', 'send_timeout=60', '-p', 'idle_send_timeout=20',
     ], { env });
     await until('varnish answers', async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok, 15_000).catch((error) => {
       throw new Error(`${error.message}\n${child.tail()}`);

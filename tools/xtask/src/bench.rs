@@ -15,7 +15,7 @@ use crate::{packages, shell};
 /// Runs one bench; the arguments are its own.
 pub(crate) fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
     match name {
-        "glass-to-glass" | "varnish" | "network" => script(name, arguments)?,
+        "glass-to-glass" | "network" | "room" | "varnish" => script(name, arguments)?,
         "fanout" => {
             packages::ensure(&[packages::PUBLISH, packages::PEER])?;
             compile::pages()?;
@@ -27,7 +27,9 @@ pub(crate) fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
                     .args(arguments),
             )?;
         }
-        other => bail!("no bench named {other:?}; there are: glass-to-glass fanout varnish network"),
+        other => {
+            bail!("no bench named {other:?}; there are: glass-to-glass fanout network room varnish")
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
