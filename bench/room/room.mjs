@@ -29,9 +29,9 @@ const media = (server, seconds) => loadgen(['viewers', '--url', server.url('/b/b
 const resident = async (pid) => Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
 const round = (number) => Math.round(number * 10) / 10;
 
-const server = await Nearcast.start({ env: { NEARCAST_DELIVERY_TRUSTED_PROXIES: '["127.0.0.0/8"]', NEARCAST_LOG_FILTER: 'warn' } });
+const server = await Nearcast.start({ env: { NEARCAST_DELIVERY_TRUSTED_PROXIES: '127.0.0.0/8', NEARCAST_LOG_FILTER: 'warn' } });
 const publisher = pattern(server.rtmp('bench'), { args: ['--bitrate', '600k'] });
-const cache = await Varnish.start(server.httpPort, { threads: Math.max(300, Math.ceil(options.viewers / 4)), threadsMax: options.viewers });
+const cache = await Varnish.start(server.httpPort, { threads: Math.max(300, Math.ceil(options.viewers / 4)), threadsMax: Math.max(2000, options.viewers) });
 try {
   await server.live('bench');
   await delay(3000);

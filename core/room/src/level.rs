@@ -17,9 +17,9 @@ pub enum Level {
     L0,
     /// Comments are ranked, join names sampled.
     L1,
-    /// Taps and heartbeats are sampled, slow mode, joins as a count only.
+    /// Taps are sampled, slow mode, longer beats, fewer comments, joins as a count only.
     L2,
-    /// Longer beats and fewer comments.
+    /// Slower slow mode.
     L3,
     /// Read-only; hearts stay on the tapper's own screen.
     L4,

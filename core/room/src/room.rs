@@ -283,7 +283,7 @@ impl Room {
         let bytes_max = if self.ladder.level() == Level::L0 {
             Self::LAST_BYTES
         } else {
-            Self::LAST_BYTES / 8
+            Self::LAST_BYTES_LOADED
         };
         let mut last = self.history.last(self.policy.snapshot_comments);
         let mut bytes = 0;
@@ -297,7 +297,9 @@ impl Room {
     }
 
     /// What the last comments of a snapshot may take on the wire.
-    const LAST_BYTES: usize = 1_600;
+    const LAST_BYTES: usize = 640;
+    /// The same when the room cuts back.
+    const LAST_BYTES_LOADED: usize = 200;
     /// What a comment takes on the wire beside its text and name.
     const COMMENT_BYTES: usize = 88;
 
@@ -594,7 +596,7 @@ impl Room {
 
     fn rules(&self) -> Rules {
         let level = self.ladder.level();
-        let loaded = level >= Level::L3;
+        let loaded = level >= Level::L2;
         Rules {
             tap_one_in: self.ladder.tap_one_in(),
             heartbeat_one_in: self.heartbeat_one_in,

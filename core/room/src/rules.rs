@@ -128,9 +128,9 @@ impl Default for JuryPolicy {
 /// What the operator allows one room. Every bound of the room is here or beside the thing that it bounds.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// The time between two beats at levels 0–2.
+    /// The time between two beats at levels 0 and 1.
     pub beat_every: Duration,
-    /// The time between two beats at levels 3 and 4.
+    /// The time between two beats from level 2 on.
     pub beat_every_loaded: Duration,
     /// The most time between something happening and the broadcaster seeing it.
     pub micro_every: Duration,

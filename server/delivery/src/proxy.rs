@@ -5,6 +5,7 @@
 //! one of theirs is the viewer's. From anybody else it is not read at all.
 //! Spec: RFC 7239, section 5.2, for the meaning; the header itself is older than it.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -22,12 +23,6 @@ impl TrustedProxies {
             .map(|text| network(text).ok_or_else(|| text.to_owned()))
             .collect::<Result<_, _>>()
             .map(Self)
-    }
-
-    /// The networks, as [`TrustedProxies::parse`] takes them.
-    pub fn to_texts(&self) -> Vec<String> {
-        let text = |(address, length): &(IpAddr, u8)| format!("{address}/{length}");
-        self.0.iter().map(text).collect()
     }
 
     /// The viewer's address. With a port only if nobody forwarded it, else with port 0.
@@ -57,6 +52,17 @@ impl TrustedProxies {
         self.0
             .iter()
             .any(|(network, length)| is_inside(address, *network, *length))
+    }
+}
+
+impl fmt::Display for TrustedProxies {
+    /// The networks, as [`TrustedProxies::parse`] takes them, with commas between.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (address, length)) in self.0.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{address}/{length}")?;
+        }
+        Ok(())
     }
 }
 

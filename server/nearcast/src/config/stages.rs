@@ -419,7 +419,7 @@ pub(crate) struct Delivery {
     unsent_max: Size,
     congestion: String,
     drain: Time,
-    trusted_proxies: Vec<String>,
+    trusted_proxies: String,
 }
 
 impl Default for Delivery {
@@ -439,14 +439,15 @@ impl Default for Delivery {
             unsent_max: Size(u64::from(config.unsent_max)),
             congestion: config.congestion.unwrap_or_default(),
             drain: Time(config.drain),
-            trusted_proxies: config.trusted_proxies.to_texts(),
+            trusted_proxies: config.trusted_proxies.to_string(),
         }
     }
 }
 
 impl Delivery {
     pub(crate) fn to_http(&self) -> anyhow::Result<HttpConfig> {
-        let proxies = self.trusted_proxies.iter().map(String::as_str);
+        let proxies = self.trusted_proxies.split(',').map(str::trim);
+        let proxies = proxies.filter(|text| !text.is_empty());
         let trusted_proxies = TrustedProxies::parse(proxies).map_err(|text| {
             anyhow::anyhow!("delivery.trusted_proxies: '{text}' is neither an address nor a network such as 10.0.0.0/8")
         })?;

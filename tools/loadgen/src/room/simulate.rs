@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// What one tier adds at least and at most, in milliseconds, as measured through Varnish.
-    #[arg(long, value_delimiter = ',', num_args = 2, default_value = "2,20")]
+    #[arg(long, value_delimiter = ',', default_value = "5,16")]
     pub tier_ms: Vec<u64>,
 }
 
