@@ -8,6 +8,8 @@
 /** Seconds of history that count. */
 const WINDOW_S = 20;
 const SAMPLES_MAX = 4_096;
+/** Arrivals before the edge came nearer by more than this were catching up: they say nothing of what is to be expected. */
+const CAUGHT_UP_MS = 60;
 
 interface Arrival {
   arrivalMs: number;
@@ -15,6 +17,8 @@ interface Arrival {
   offsetMs: number;
   /** Arrival minus the end of what was there before: what the buffer lacked just before. */
   lackMs: number;
+  /** The least offset by then. */
+  bestMs: number;
 }
 
 /** Percentiles of how far the buffer's end fell behind the edge, milliseconds. */
@@ -37,9 +41,10 @@ export class LiveEdge {
     if (before !== null && endMs <= before) return;
     this.endMs = endMs;
     const offsetMs = arrivalMs - endMs;
+    const bestMs = Math.min(this.bestOffsetMs ?? offsetMs, offsetMs);
     const last = this.arrivals.at(-1);
-    if (last?.arrivalMs === arrivalMs) last.offsetMs = offsetMs;
-    else this.arrivals.push({ arrivalMs, offsetMs, lackMs: arrivalMs - (before ?? endMs) });
+    if (last?.arrivalMs === arrivalMs) Object.assign(last, { offsetMs, bestMs });
+    else this.arrivals.push({ arrivalMs, offsetMs, lackMs: arrivalMs - (before ?? endMs), bestMs });
     this.forget(arrivalMs);
     this.bestOffsetMs = Math.min(this.bestOffsetMs ?? offsetMs, offsetMs);
   }
@@ -53,7 +58,8 @@ export class LiveEdge {
   shortfall(nowMs: number): Shortfall {
     if (this.cached && nowMs >= this.cached.atMs && nowMs - this.cached.atMs < 500) return this.cached.shortfall;
     const best = this.bestOffsetMs ?? 0;
-    const sorted = this.arrivals.map((arrival) => arrival.lackMs - best).sort((a, b) => a - b);
+    const settled = this.arrivals.filter((arrival) => arrival.bestMs - best <= CAUGHT_UP_MS);
+    const sorted = settled.map((arrival) => arrival.lackMs - best).sort((a, b) => a - b);
     const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
     this.cached = { atMs: nowMs, shortfall: { p50Ms: at(0.5), p99Ms: at(0.99) } };
     return this.cached.shortfall;

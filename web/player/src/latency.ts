@@ -31,7 +31,7 @@ export const LATENCY_POLICY: LatencyPolicy = {
   floorVideoOnlyS: 0.06,
   marginS: 0.01,
   targetMaxS: 2,
-  jumpAfterS: 1,
+  jumpAfterS: 0.6,
   rateSpan: 0.05,
   stallStepS: 0.06,
   shrinkPerS: 0.015,

@@ -151,3 +151,14 @@ test('a slower path is believed after twenty seconds', () => {
   assert.ok(Math.abs((edge.at(40_000) ?? 0) - 39.95) < 0.002);
   assert.ok(edge.shortfall(40_000).p99Ms < 34);
 });
+
+test('a join that takes a second to catch up leaves no shortfall behind', () => {
+  const edge = new LiveEdge();
+  // Two seconds of media at four times its pace, then live.
+  let now = 0;
+  for (let end = 33; end <= 6_000; end += 33) {
+    now = Math.max(now + 8, end - 1_300);
+    edge.observe(now, end / 1000);
+  }
+  assert.ok(edge.shortfall(now).p99Ms < 100, JSON.stringify(edge.shortfall(now)));
+});
