@@ -186,8 +186,9 @@ class Studio {
 
   private news(news: News): void {
     for (const comment of news.comments) {
-      const agoMs = news.known.includes(comment.id) || comment.broadcaster ? null : news.atMs - comment.mediaMs;
-      if (agoMs !== null && agoMs >= 0) this.reactions = [...this.reactions, agoMs].slice(-REACTIONS_KEPT);
+      // An author without a clock is given the live edge, which may lie a moment ahead of the beat.
+      const agoMs = news.known.includes(comment.id) || comment.broadcaster ? null : Math.max(0, news.atMs - comment.mediaMs);
+      if (agoMs !== null) this.reactions = [...this.reactions, agoMs].slice(-REACTIONS_KEPT);
       this.stream.add(comment, agoMs);
     }
     this.dropReports(news.gone);

@@ -72,7 +72,7 @@ export class StudioStream {
     const head = make('p', 'head');
     head.append(make('bdi', 'name', comment.name));
     const ago = make('span', 'ago');
-    if (agoMs !== null && agoMs >= 0) say(ago, `saw ${(agoMs / 1_000).toFixed(1)} s ago`);
+    if (agoMs !== null) say(ago, `saw ${(agoMs / 1_000).toFixed(1)} s ago`);
     head.append(ago);
     const text = make('p', 'text', comment.text);
     text.dir = 'auto';
