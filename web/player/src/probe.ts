@@ -13,8 +13,8 @@ const TIMEOUT_MS = 1_500;
 /** What comes in a lump behind a lost packet seems faster than the path: never believed beyond so many times the whole. */
 const LUMP = 1.5;
 const TRAIN_BYTES = 14_000;
-/** A short train is a coarse measure: half of what is needed is a promise. */
-const PROMISE = 0.5;
+/** A short train is a coarse measure: most of what is needed is a promise. */
+const PROMISE = 0.8;
 
 interface Mark {
   atMs: number;
