@@ -211,7 +211,10 @@ async fn ix_07_scripts_travel_as_text_and_are_never_a_page() {
 
 #[tokio::test]
 async fn ix_09_a_bots_taps_are_cut_to_what_fingers_do_and_the_page_is_told() {
-    let rig = Rig::start(&data("bot")).await;
+    let mut config = Config::new(data("bot"));
+    // So few a second that even a slow machine asks for more.
+    config.intake.viewer_posts = room::Rate::new(1, 5);
+    let rig = Rig::start_with(config).await;
     let bot = rig.viewer("Bot").await;
     let (mut counted, mut refused) = (0, 0);
     for number in 1..=60 {
