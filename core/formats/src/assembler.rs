@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use media::{
-    AccessUnit, AudioConfig, Delta, Duration, Event, Timescale, Timestamp, Track, TrackConfig,
-    TrackId, TrackKind, UnixTime, VideoConfig,
+    AccessUnit, AudioConfig, Delta, Duration, Event, Rotation, Timescale, Timestamp, Track,
+    TrackConfig, TrackId, TrackKind, UnixTime, VideoConfig,
 };
 
 use crate::timeline::{Cadence, Clock, Normaliser, Placed, Stamp};
@@ -46,6 +46,7 @@ pub struct Assembler {
     normaliser: Normaliser,
     promise: Promise,
     frame_duration: Option<Duration>,
+    rotation: Rotation,
     video: Line<VideoConfig>,
     audio: Line<AudioConfig>,
     announced: bool,
@@ -106,6 +107,7 @@ impl Assembler {
             normaliser: Normaliser::new(clock),
             promise: Promise::default(),
             frame_duration: None,
+            rotation: Rotation::None,
             video: Line::new(),
             audio: Line::new(),
             announced: false,
@@ -126,9 +128,26 @@ impl Assembler {
         self.frame_duration = frame_duration;
     }
 
+    /// Takes how the picture is to be turned, from the next random access point on: until then nothing is lost.
+    pub fn handle_rotation(&mut self, rotation: Rotation) {
+        self.rotation = rotation;
+    }
+
+    fn turn(&mut self, unit: &Unit) {
+        if unit.kind == TrackKind::Video
+            && unit.random_access
+            && let Some(config) = &mut self.video.config
+            && config.rotation != self.rotation
+        {
+            config.rotation = self.rotation;
+            self.video.changed = true;
+        }
+    }
+
     /// Takes a video configuration; one that is already in force changes nothing.
     pub fn handle_video_config(&mut self, mut config: VideoConfig) {
         config.frame_duration = config.frame_duration.or(self.frame_duration);
+        config.rotation = self.rotation;
         if self.video.config.as_ref() != Some(&config) {
             self.video.config = Some(config);
             self.video.changed = true;
@@ -159,6 +178,7 @@ impl Assembler {
 
     /// Takes an access unit.
     pub fn handle_unit(&mut self, unit: Unit) {
+        self.turn(&unit);
         if self.announced {
             self.forward(unit);
             return;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use delivery::Live;
-use hls::ladder::Rung;
+use hls::ladder::{Rung, shown_size};
 use hls::{Snapshot, Start};
 use media::{BroadcastId, RenditionName, Track, TrackConfig, UnixTime};
 
@@ -147,6 +147,7 @@ fn renditions(live: &Live) -> Vec<RenditionStatus> {
             return Some(status);
         }
         let source = source.as_ref()?;
+        // A rung is as the source is coded; the source's size here is as it is shown.
         if let Some(offered) = offers.iter().find(|rung| rung.name == name) {
             return Some(promised(offered, RenditionState::Offered, source));
         }
@@ -158,6 +159,15 @@ fn renditions(live: &Live) -> Vec<RenditionStatus> {
         ))
     });
     all.collect()
+}
+
+/// A rung's size as it is shown: lying or standing as its source is.
+fn upright(rung: &Rung, source: Option<(u32, u32)>) -> (u32, u32) {
+    let (width, height) = (rung.width, rung.height);
+    match source {
+        Some((across, down)) if (across > down) != (width > height) => (height, width),
+        _ => (width, height),
+    }
 }
 
 /// A rung that is not made now, as far as it is known before its first picture.
@@ -173,7 +183,7 @@ fn promised(rung: &Rung, state: RenditionState, source: &RenditionStatus) -> Ren
         name: rung.name,
         state,
         codecs: codecs.join(","),
-        size: Some((rung.width, rung.height)),
+        size: Some(upright(rung, source.size)),
         frame_rate_milli: source.frame_rate_milli,
         bitrate_bps: u64::from(rung.bitrate_bps),
     }
@@ -196,7 +206,7 @@ fn rendition(name: RenditionName, snapshot: &Snapshot) -> Option<RenditionStatus
         name,
         state: RenditionState::Running,
         codecs: codecs.join(","),
-        size: video.map(|video| (video.width, video.height)),
+        size: video.map(shown_size),
         frame_rate_milli: frame
             .and_then(|frame| 1_000_000_000_000_u64.checked_div(frame.as_nanos()))
             .and_then(|milli| u32::try_from(milli).ok()),

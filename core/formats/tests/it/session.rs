@@ -7,7 +7,7 @@ use bytes::Bytes;
 use formats::codec::aac::AacError;
 use formats::codec::h264::H264Error;
 use formats::container::flv::demux::{FlvError, Metadata, Notice};
-use media::{Event, TrackConfig, TrackId};
+use media::{Event, Rotation, TrackConfig, TrackId};
 
 use crate::publisher::{
     AAC, IDR, PPS, SLICE, Sps, Subject, Tracks, audio, audio_config, prefixed, record, video,
@@ -47,13 +47,42 @@ fn a_promise_of_picture_alone_ends_the_wait_at_once() {
     subject.demuxer.handle_metadata(Metadata {
         video: Some(true),
         audio: Some(false),
-        frame_duration: None,
+        ..Metadata::default()
     });
     subject
         .video(0, &video_config(&record(&[&Sps::default().nal()], &[&PPS])))
         .unwrap();
     subject.video(0, &picture(true)).unwrap();
     assert_eq!(subject.set_ids(), [[1]]);
+}
+
+#[test]
+fn a_phone_that_turns_is_announced_at_the_next_random_access_point() {
+    let mut subject = Subject::with_video();
+    subject.play(0, 2_500, Tracks::Video);
+    subject.demuxer.handle_metadata(Metadata {
+        rotation: Rotation::Clockwise90,
+        ..Metadata::default()
+    });
+    subject.play(2_500, 5_000, Tracks::Video);
+    let rotations: Vec<_> = subject
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Tracks(tracks) => Some(&tracks[0].config),
+            _ => None,
+        })
+        .map(|config| match config {
+            TrackConfig::Video(video) => video.rotation,
+            TrackConfig::Audio(_) => panic!("picture alone"),
+        })
+        .collect();
+    assert_eq!(rotations, [Rotation::None, Rotation::Clockwise90]);
+    assert_eq!(
+        subject.units(TrackId::VIDEO).len(),
+        150,
+        "no picture is lost"
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use formats::container::flv::demux::{Demuxer, FlvError, Metadata, Notice};
-use media::{EndReason, Event, Feedback, UnixTime};
+use media::{EndReason, Event, Feedback, Rotation, UnixTime};
 use rtmp::amf0::Value;
 use rtmp::chunk::Limits;
 use rtmp::{Publish, Session, StatusCode};
@@ -498,5 +498,22 @@ fn metadata(value: &Value) -> Metadata {
         video: promised("hasVideo", "videocodecid"),
         audio: promised("hasAudio", "audiocodecid"),
         frame_duration,
+        rotation: has(["rotation", "rotate"])
+            .and_then(Value::as_number)
+            .map_or(Rotation::None, rotation),
+    }
+}
+
+/// Degrees clockwise, as phones write them; what is not a quarter turn is none.
+fn rotation(degrees: f64) -> Rotation {
+    let near = |quarter: f64| (degrees.rem_euclid(360.0) - quarter).abs() < 1.0;
+    if near(90.0) {
+        Rotation::Clockwise90
+    } else if near(180.0) {
+        Rotation::Half
+    } else if near(270.0) {
+        Rotation::Clockwise270
+    } else {
+        Rotation::None
     }
 }

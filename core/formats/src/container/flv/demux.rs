@@ -6,7 +6,7 @@
 //! "ExAudioTagHeader".
 
 use bytes::Bytes;
-use media::{Duration, Event, TrackKind, UnixTime};
+use media::{Duration, Event, Rotation, TrackKind, UnixTime};
 
 use crate::assembler::{Assembler, Promise, Unit};
 use crate::codec::aac::{self, AacError};
@@ -22,6 +22,8 @@ pub struct Metadata {
     pub audio: Option<bool>,
     /// Length of a picture.
     pub frame_duration: Option<Duration>,
+    /// How the picture is to be turned. A phone that turns says so again.
+    pub rotation: Rotation,
 }
 
 /// Why a publisher cannot be served. The text is for its log.
@@ -98,6 +100,7 @@ impl Demuxer {
         };
         self.assembler
             .handle_promise(promise, metadata.frame_duration);
+        self.assembler.handle_rotation(metadata.rotation);
     }
 
     /// Takes the body of a video tag. After an error the session is to be refused.
