@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt as _;
 
 use crate::head::{self, BodyKind, Delimited, Head};
+use crate::hint;
 use crate::pace::RateWindow;
 use crate::respond::{self, Follow, NO_STORE, Payload};
 use crate::route::Route;
@@ -156,8 +158,10 @@ impl Connection {
                 .await
             }
             Route::Live { broadcast, target } => {
-                let response =
+                let mut response =
                     Box::pin(respond::live(&server.source, &parts, broadcast, target)).await;
+                let socket = self.stream.as_fd();
+                hint::stamp(target, &parts.headers, socket, response.headers_mut());
                 self.answer(&method, version, response).await
             }
             Route::Refused(status) => {
@@ -434,7 +438,11 @@ impl Connection {
 
 /// The next request of a viewer, if all of it is there and it is for a growing object; then it is taken from `received`.
 /// Any other request is left as it is.
-pub(crate) fn follow_on(ticket: &mut Ticket, received: &mut Vec<u8>) -> Option<FollowStart> {
+pub(crate) fn follow_on(
+    ticket: &mut Ticket,
+    received: &mut Vec<u8>,
+    socket: BorrowedFd<'_>,
+) -> Option<FollowStart> {
     let server = &ticket.server;
     let head = head::parse(received, server.config.head_bytes_max).ok()??;
     if head.body != BodyKind::Length(0) || head.parts.method != Method::GET {
@@ -443,7 +451,8 @@ pub(crate) fn follow_on(ticket: &mut Ticket, received: &mut Vec<u8>) -> Option<F
     let Route::Live { broadcast, target } = Route::parse(head.parts.uri.path()) else {
         return None;
     };
-    let response = respond::growing_now(&server.source, &head.parts, broadcast, target)?;
+    let mut response = respond::growing_now(&server.source, &head.parts, broadcast, target)?;
+    hint::stamp(target, &head.parts.headers, socket, response.headers_mut());
     let (parts, Payload::Growing(follow)) = response.into_parts() else {
         return None;
     };

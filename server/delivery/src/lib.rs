@@ -11,6 +11,7 @@ mod gallery;
 mod growing;
 mod guard;
 mod head;
+mod hint;
 mod interaction;
 mod live;
 mod metrics;

@@ -637,8 +637,9 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 const ANY: HeaderValue = HeaderValue::from_static("*");
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("Date, Age, Content-Length, Content-Range, Server-Timing");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "Date, Age, Content-Length, Content-Range, Server-Timing, CMSD-Dynamic",
+);
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

@@ -5,6 +5,7 @@
 //! Spec: epoll(7), edge-triggered; design "Numbers to reach" (the origin's share).
 
 use std::collections::{HashMap, VecDeque};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -351,7 +352,11 @@ impl Worker {
         if viewer.pipelined.is_empty() {
             return;
         }
-        match follow_on(&mut viewer.ticket, &mut viewer.pipelined) {
+        match follow_on(
+            &mut viewer.ticket,
+            &mut viewer.pipelined,
+            viewer.socket.as_fd(),
+        ) {
             Some(start) => self.join(key, start),
             None => self.give_back(key),
         }

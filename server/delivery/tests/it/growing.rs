@@ -15,6 +15,30 @@ use crate::stage::{Setting, Stage, id};
 const CURRENT: &str = "/live/show/source/1.0.m4s";
 
 #[tokio::test]
+async fn a_segment_tells_of_the_connection_to_who_is_connected_directly_and_to_nobody_else() {
+    let mut stage = Stage::on_air().await;
+    let mut viewer = stage.connect().await;
+    let head = viewer.get(CURRENT).await;
+    let hint = head.header("cmsd-dynamic").expect("a hint");
+    assert!(hint.starts_with("\"nearcast\""), "{hint}");
+    assert!(hint.contains(";rtt=") && hint.contains(";nearcast-unsent="));
+    let exposed = head.header("access-control-expose-headers").unwrap();
+    assert!(exposed.contains("CMSD-Dynamic"));
+    for proxy in ["Via: 1.1 cache\r\n", "X-Forwarded-For: 192.0.2.1\r\n"] {
+        let mut cache = stage.connect().await;
+        let head = cache.ask("GET", CURRENT, proxy).await;
+        assert_eq!(head.status, 200);
+        assert_eq!(head.header("cmsd-dynamic"), None, "{proxy}");
+    }
+    stage.chunk(1, 0, "all");
+    stage.end(1, 0);
+    assert_eq!(viewer.chunk().await, Ok(Some("all".to_owned())));
+    assert_eq!(viewer.chunk().await, Ok(None));
+    let head = viewer.get("/live/show/source/1.1.m4s").await;
+    assert!(head.header("cmsd-dynamic").is_some(), "on each segment");
+}
+
+#[tokio::test]
 async fn a_growing_segment_answers_at_once_and_ends_exactly_at_its_last_chunk() {
     let mut stage = Stage::on_air().await;
     let mut viewer = stage.connect().await;
