@@ -185,9 +185,9 @@ mod tests {
         })
     }
 
-    fn check(tracks: Event, pictures: &[(i64, bool)], expect: &[Advice]) {
+    fn check(tracks: &Event, pictures: &[(i64, bool)], expect: &[Advice]) {
         let mut adviser = Adviser::default();
-        adviser.handle(&tracks);
+        adviser.handle(tracks);
         for (millis, random_access) in pictures {
             adviser.handle(&picture(*millis, *random_access));
         }
@@ -198,19 +198,19 @@ mod tests {
 
     #[test]
     fn a_good_stream_gets_none_but_that_it_is_silent() {
-        check(tracks(100, Some(0)), &GOOD, &[Advice::NoSound]);
+        check(&tracks(100, Some(0)), &GOOD, &[Advice::NoSound]);
     }
 
     #[test]
     fn pictures_that_come_out_of_order_are_b_frames_whatever_the_hint_says() {
         let reordered = [(0, true), (100, false), (33, false), (67, false)];
         check(
-            tracks(100, Some(2)),
+            &tracks(100, Some(2)),
             &reordered,
             &[Advice::BFrames, Advice::NoSound],
         );
         check(
-            tracks(100, None),
+            &tracks(100, None),
             &reordered,
             &[Advice::BFrames, Advice::NoSound],
         );
@@ -219,17 +219,17 @@ mod tests {
     #[test]
     fn a_missing_hint_a_long_gop_and_ten_bits_are_each_told() {
         check(
-            tracks(100, None),
+            &tracks(100, None),
             &GOOD,
             &[Advice::ReorderHintMissing, Advice::NoSound],
         );
         check(
-            tracks(100, Some(0)),
+            &tracks(100, Some(0)),
             &[(0, true), (5_000, false)],
             &[Advice::LongGop, Advice::NoSound],
         );
         check(
-            tracks(110, Some(0)),
+            &tracks(110, Some(0)),
             &GOOD,
             &[Advice::ProfileNotForBrowsers, Advice::NoSound],
         );
@@ -238,6 +238,6 @@ mod tests {
     #[test]
     fn a_gop_that_gets_shorter_again_is_forgiven() {
         let shorter = [(0, true), (5_000, true), (7_000, true)];
-        check(tracks(100, Some(0)), &shorter, &[Advice::NoSound]);
+        check(&tracks(100, Some(0)), &shorter, &[Advice::NoSound]);
     }
 }
