@@ -86,7 +86,8 @@ export function openJury(jury: Jury, leftMs: number, vote: (is: 'abuse' | 'fine'
     never();
     sheet.close();
   }));
-  sheet.show();
+  // Not `show()`: that would take the focus from somebody who is writing, and put it on a verdict.
+  sheet.open = true;
   hand.animate([{ transform: 'none' }, { transform: 'scaleX(0)' }], { duration: leftMs, fill: 'forwards' });
   const timer = setTimeout(() => sheet.close(), leftMs);
   sheet.addEventListener('close', () => clearTimeout(timer));
