@@ -41,10 +41,14 @@ pub(crate) async fn serve_plain(stream: TcpStream, received: Bytes, ticket: Tick
 /// Serves a connection that begins with a TLS handshake.
 pub(crate) async fn serve_tls(stream: TcpStream, acceptor: TlsAcceptor, ticket: Ticket) {
     let budget = ticket.server.config.head_timeout;
-    match tokio::time::timeout(budget, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => serve(stream, Bytes::new(), ticket).await,
-        Ok(Err(error)) => tracing::debug!(%error, peer = %ticket.peer, "TLS handshake"),
-        Err(_) => tracing::debug!(peer = %ticket.peer, "TLS handshake took too long"),
+    let server = Arc::clone(&ticket.server);
+    let handshake = tokio::time::timeout(budget, acceptor.accept(stream));
+    // Who has not said hello when the server stops has asked for nothing.
+    match server.shutdown.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => serve(stream, Bytes::new(), ticket).await,
+        Some(Ok(Err(error))) => tracing::debug!(%error, peer = %ticket.peer, "TLS handshake"),
+        Some(Err(_)) => tracing::debug!(peer = %ticket.peer, "TLS handshake took too long"),
+        None => {}
     }
 }
 
@@ -125,7 +129,7 @@ async fn answer(
     let response = match Route::parse(&path) {
         Route::Live { broadcast, target } => {
             let parts = request.into_parts().0;
-            respond::live(&server.source, &parts, broadcast, target).await
+            server.live(&parts, broadcast, target).await
         }
         Route::Refused(status) => respond::refuse(status, SHORT),
         Route::App => {

@@ -158,8 +158,7 @@ impl Connection {
                 .await
             }
             Route::Live { broadcast, target } => {
-                let mut response =
-                    Box::pin(respond::live(&server.source, &parts, broadcast, target)).await;
+                let mut response = Box::pin(server.live(&parts, broadcast, target)).await;
                 let socket = self.stream.as_fd();
                 hint::stamp(target, &parts.headers, socket, response.headers_mut());
                 self.answer(&method, version, response).await
@@ -210,7 +209,7 @@ impl Connection {
             }
             let readable = async {
                 tokio::select! {
-                    () = server.shutdown.cancelled(), if !begun => Ok(false),
+                    () = server.shutdown.cancelled() => Ok(false),
                     ready = self.stream.readable() => ready.map(|()| true),
                 }
             };
@@ -420,7 +419,12 @@ impl Connection {
         {
             return;
         }
-        let deadline = Instant::now() + LINGER;
+        let patience = if self.ticket.server.shutdown.is_cancelled() {
+            LINGER_STOPPING
+        } else {
+            LINGER
+        };
+        let deadline = Instant::now() + patience;
         let mut drained = 0;
         while drained < LINGER_BYTES
             && timeout_at(deadline, self.stream.readable())
@@ -540,4 +544,5 @@ const SLICES_MAX: usize = 64;
 
 /// How long, and for how many bytes, a closed connection is still read.
 const LINGER: Duration = Duration::from_secs(1);
+const LINGER_STOPPING: Duration = Duration::from_millis(100);
 const LINGER_BYTES: usize = 64 * 1024;

@@ -255,6 +255,13 @@ impl Live {
         Waiting(Arc::clone(self))
     }
 
+    /// Requests that are held for a rung that is not offered any more find out.
+    fn look_again(&self) {
+        for slot in &self.renditions {
+            slot.version.send_modify(|version| *version += 1);
+        }
+    }
+
     fn slot(&self, name: RenditionName) -> &Slot {
         &self.renditions[place(name)]
     }
@@ -307,13 +314,7 @@ impl LiveWriter {
     pub fn offer(&mut self, rungs: Vec<Rung>, lost: Vec<LostRung>) {
         self.live.offers.store(Arc::new(rungs));
         self.live.lost.store(Arc::new(lost));
-        // Requests that are held for a rung that is not offered any more look again.
-        for name in RenditionName::ALL {
-            self.live
-                .slot(name)
-                .version
-                .send_modify(|version| *version += 1);
-        }
+        self.live.look_again();
     }
 
     /// Prepares a rendition that begins in the middle of the broadcast, at `start`.
@@ -377,6 +378,9 @@ impl Drop for LiveWriter {
             writer.track.abort();
             writer.publish(self.live.slot(*name));
         }
+        // Nobody is left to make what was offered.
+        self.live.offers.store(Arc::default());
+        self.live.look_again();
     }
 }
 

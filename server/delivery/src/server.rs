@@ -11,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use http::request::Parts;
+use http::{Response, StatusCode};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -22,6 +24,8 @@ use crate::live::Source;
 use crate::metrics::Metrics;
 use crate::pace::Sweeper;
 use crate::proxy::TrustedProxies;
+use crate::respond::{self, NO_STORE, Payload};
+use crate::route::Target;
 use crate::shard::{Limits, Returned, Shards};
 use crate::socket;
 
@@ -113,6 +117,20 @@ impl Server {
         started.as_ref()
     }
 
+    /// Answers a request for an object of a broadcast. What would still wait when the server stops is told to come back.
+    pub(crate) async fn live(
+        &self,
+        request: &Parts,
+        broadcast: &str,
+        target: Target,
+    ) -> Response<Payload> {
+        tokio::select! {
+            biased;
+            response = respond::live(&self.source, request, broadcast, target) => response,
+            () = self.shutdown.cancelled() => respond::refuse(StatusCode::SERVICE_UNAVAILABLE, NO_STORE),
+        }
+    }
+
     fn permit(&self) -> Option<Permit> {
         let before = self.connections.fetch_add(1, Ordering::AcqRel);
         let permit = Permit {
@@ -191,6 +209,9 @@ async fn run(
     accept(&listener, &server, acceptor.as_ref()).await;
     drop(listener);
     server.tasks.close();
+    if let Some(Some(shards)) = server.shards.get() {
+        shards.release();
+    }
     let drained = async {
         server.tasks.wait().await;
         while server.connections.load(Ordering::Acquire) > 0 {

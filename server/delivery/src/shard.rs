@@ -119,6 +119,13 @@ impl Shards {
         }
     }
 
+    /// Closes connections that wait for a next request; called once the server stops.
+    pub(crate) fn release(&self) {
+        for shard in &self.shards {
+            shard.mailbox.post(Message::Release);
+        }
+    }
+
     /// Cuts every viewer and ends the threads.
     pub(crate) fn stop(&self) {
         for shard in &self.shards {
@@ -149,6 +156,7 @@ impl Drop for Shards {
 enum Message {
     Adopt(Box<Joiner>),
     Grew(usize),
+    Release,
     Stop,
 }
 

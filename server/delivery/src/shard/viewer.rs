@@ -108,7 +108,8 @@ impl Viewer {
             Follows::Nothing(_) => Framing::Chunked,
         };
         self.follows = Follows::Nothing(now);
-        self.ticket.keep_alive && !self.half_closed && framing == Framing::Chunked
+        let open = self.ticket.keep_alive && !self.half_closed;
+        open && framing == Framing::Chunked && !self.ticket.server.shutdown.is_cancelled()
     }
 
     pub(super) fn object(&self) -> Option<&std::sync::Arc<Growing>> {

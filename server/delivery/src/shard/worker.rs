@@ -149,6 +149,7 @@ impl Worker {
             match message {
                 Message::Adopt(joiner) => self.adopt(*joiner),
                 Message::Grew(key) => self.begin_pass(key),
+                Message::Release => self.sweep_due = Instant::now(),
                 Message::Stop => {
                     self.viewers.drain().for_each(Viewer::close);
                     return false;

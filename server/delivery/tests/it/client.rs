@@ -15,6 +15,9 @@ use tokio::time::timeout;
 /// Longer than anything here may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What must not wait for anything, on a machine that may be busy: less than any of the server's own patience.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(4);
+
 /// A connection.
 pub(crate) struct Http1 {
     pub(crate) stream: TcpStream,

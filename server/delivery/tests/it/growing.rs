@@ -8,8 +8,9 @@ use std::time::Duration;
 use delivery::HttpConfig;
 use hls::{Output, WindowConfig};
 use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
 
-use crate::client::{End, Http1, until};
+use crate::client::{AT_ONCE, End, Http1, until};
 use crate::stage::{Setting, Stage, id};
 
 const CURRENT: &str = "/live/show/source/1.0.m4s";
@@ -569,8 +570,44 @@ async fn at_shutdown_viewers_finish_their_segment() {
     stage.writer.take().unwrap().finish();
     assert_eq!(viewer.chunked().await, (b"last".to_vec(), End::Clean));
     let server = std::mem::replace(&mut stage.server, tokio::spawn(async {}));
-    tokio::time::timeout(crate::client::PATIENCE, server)
+    timeout(crate::client::PATIENCE, server)
         .await
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn at_shutdown_nobody_waits_for_who_waits() {
+    let http = HttpConfig {
+        drain: Duration::from_mins(1),
+        ..HttpConfig::default()
+    };
+    let mut stage = Stage::with(Setting {
+        http,
+        ..Setting::default()
+    })
+    .await;
+    stage.init(1);
+    stage.begin(1, 0);
+    let mut between = stage.connect().await;
+    between.get(CURRENT).await;
+    stage.part(1, 0, "one", "two");
+    stage.end(1, 0);
+    assert_eq!(between.chunked().await, (b"onetwo".to_vec(), End::Clean));
+    let mut held = stage.wait_for_rung().await;
+    let (mut silent, mut half) = (stage.connect().await, stage.connect().await);
+    half.send("GET /live/show/so").await;
+    stage.shutdown.cancel();
+    let head = held.head().await;
+    assert_eq!((head.status, head.header("retry-after")), (503, Some("1")));
+    held.body(&head).await;
+    for mut viewer in [held, between] {
+        assert_eq!(viewer.rest().await, (Vec::new(), End::Clean));
+    }
+    // The peers stay: closing is not left to them.
+    let server = std::mem::replace(&mut stage.server, tokio::spawn(async {}));
+    timeout(AT_ONCE, server).await.unwrap().unwrap();
+    for viewer in [&mut silent, &mut half] {
+        assert_eq!(viewer.maybe_head().await.map(|head| head.status), None);
+    }
 }

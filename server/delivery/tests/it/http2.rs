@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::client::{PATIENCE, until};
-use crate::stage::{Setting, Stage};
+use crate::client::{AT_ONCE, PATIENCE, until};
+use crate::stage::{RUNG, Setting, Stage};
 
 const CURRENT: &str = "/live/show/source/1.0.m4s";
 
@@ -200,6 +200,19 @@ async fn errors_and_waiting_are_the_same_as_over_http_1() {
     });
     stage.part(1, 0, "one", "two");
     assert_eq!(part.await.unwrap(), "onetwo");
+}
+
+#[tokio::test]
+async fn at_shutdown_a_held_request_is_answered_and_the_connection_ends() {
+    let mut stage = Stage::on_air().await;
+    let mut sender = connect(&stage).await;
+    let mut asked = stage.offer_rung();
+    let answer = tokio::spawn(async move { get(&mut sender, RUNG).await.status() });
+    asked.changed().await.unwrap();
+    stage.shutdown.cancel();
+    assert_eq!(timeout(AT_ONCE, answer).await.unwrap().unwrap(), 503);
+    let server = std::mem::replace(&mut stage.server, tokio::spawn(async {}));
+    timeout(AT_ONCE, server).await.unwrap().unwrap();
 }
 
 /// A connection on which frames are written by hand.

@@ -7,8 +7,9 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use hls::WindowConfig;
+use tokio::time::timeout;
 
-use crate::client::until;
+use crate::client::{AT_ONCE, until};
 use crate::stage::{Setting, Stage};
 
 const PLAYLIST: &str = "/live/show/source/index.m3u8";
@@ -298,6 +299,17 @@ async fn a_playlist_asked_for_while_the_first_part_is_made_waits_for_it() {
         assert_eq!(head.status, 200);
         assert!(viewer.text(&head).await.starts_with("#EXTM3U"));
     }
+}
+
+#[tokio::test]
+async fn a_playlist_held_for_a_rung_is_refused_as_soon_as_the_broadcast_ends() {
+    let mut stage = Stage::on_air().await;
+    stage.part(1, 0, "a", "b");
+    let mut viewer = stage.wait_for_rung().await;
+    stage.writer.take().unwrap().finish();
+    // A rung that is still to come is awaited for twelve seconds.
+    let head = timeout(AT_ONCE, viewer.head()).await.unwrap();
+    assert_eq!(head.status, 404);
 }
 
 #[tokio::test]

@@ -9,18 +9,23 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use bytes::Bytes;
 use delivery::{HttpConfig, Live, LiveConfig, LiveWriter, Source, spawn_http};
+use hls::ladder::Rung;
 use hls::{Cut, Output, WindowConfig};
 use media::{
     AudioCodec, AudioConfig, BroadcastId, Delta, Duration, Epoch, Msn, RenditionName, SegmentId,
     Timestamp, Track, TrackConfig, TrackId, UnixTime,
 };
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Http1;
 
 pub(crate) const SOURCE: RenditionName = RenditionName::Source;
+
+/// The playlist of the rung that can be offered.
+pub(crate) const RUNG: &str = "/live/show/480p/index.m3u8";
 
 /// A server, and the hand that feeds it.
 pub(crate) struct Stage {
@@ -162,6 +167,30 @@ impl Stage {
             &format!("{epoch}.{msn} two;"),
         );
         self.end(epoch, msn);
+    }
+
+    /// Offers a rung that nobody makes; requests for its playlist are held. Tells when somebody asks.
+    pub(crate) fn offer_rung(&mut self) -> watch::Receiver<u64> {
+        let rung = Rung {
+            name: RenditionName::P480,
+            width: 854,
+            height: 480,
+            bitrate_bps: 1_200_000,
+            level: 31,
+        };
+        self.writer.as_mut().unwrap().offer(vec![rung], Vec::new());
+        self.live.demand()
+    }
+
+    /// A viewer whose request for the playlist of a rung is held.
+    pub(crate) async fn wait_for_rung(&mut self) -> Http1 {
+        let mut asked = self.offer_rung();
+        let mut viewer = self.connect().await;
+        viewer
+            .send(&format!("GET {RUNG} HTTP/1.1\r\nHost: x\r\n\r\n"))
+            .await;
+        asked.changed().await.unwrap();
+        viewer
     }
 
     /// The broadcast is not known any more.
