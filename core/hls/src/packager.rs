@@ -89,7 +89,7 @@ impl Default for PackagerConfig {
             segment_max: Duration::from_secs(16),
             segment_bytes_max: 64 << 20,
             chunk: None,
-            part_target: Duration::from_millis(135),
+            part_target: Duration::from_millis(200),
         }
     }
 }
