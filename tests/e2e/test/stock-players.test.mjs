@@ -32,20 +32,20 @@ after(async () => {
 
 /**
  * A whole minute without an error event. A machine that is busy with something else starves browser and encoder alike, and
- * players report that as stalls: a minute that had any is watched again, at most twice.
+ * players report that as stalls: a minute that had any is watched again, at most three times.
  */
-async function aMinute(t, name, config, most) {
-  for (let attempt = 1; attempt <= 3; attempt += 1) {
+async function aMinute(t, name, config, limits) {
+  for (let attempt = 1; attempt <= 4; attempt += 1) {
     try {
-      return await oneMinute(t, name, config, most);
+      return await oneMinute(t, name, config, limits);
     } catch (error) {
-      if (attempt === 3) throw error;
+      if (attempt === 4) throw error;
       t.diagnostic(`attempt ${attempt}: ${String(error.message).slice(0, 300)}`);
     }
   }
 }
 
-async function oneMinute(t, name, config, most) {
+async function oneMinute(t, name, config, { most, longest }) {
   const source = server.url('/live/x/index.m3u8');
   const { page, problems, close } = await open(browser);
   try {
@@ -58,7 +58,7 @@ async function oneMinute(t, name, config, most) {
     t.diagnostic(`${name}: p50 ${p50.toFixed(0)} ms, waits ${sample.waits}, seeks ${sample.seeks}, pictures ${sample.pictures.length}`);
     assert.deepEqual(events, [], `${name} reported errors`);
     assert.deepEqual([...problems, ...sample.errors], []);
-    flows(sample, { longest: 1000 });
+    flows(sample, { longest });
     assert.ok(sample.audioBytes > 0, 'sound is decoded');
     assert.ok(p50 < most, `p50 ${p50} ms`);
   } finally {
@@ -66,11 +66,12 @@ async function oneMinute(t, name, config, most) {
   }
 }
 
-test('hls.js with lowLatencyMode plays for a minute without an error event', { timeout: 400_000 }, (t) =>
-  aMinute(t, 'hls', { lowLatencyMode: true }, 2500));
+test('hls.js with lowLatencyMode plays for a minute without an error event', { timeout: 480_000 }, (t) =>
+  aMinute(t, 'hls', { lowLatencyMode: true }, { most: 2500, longest: 1000 }));
 
-test('Shaka with lowLatencyMode plays for a minute without an error event', { timeout: 400_000 }, (t) =>
-  aMinute(t, 'shaka', { streaming: { lowLatencyMode: true } }, 8000));
+test('Shaka with lowLatencyMode plays for a minute without an error event', { timeout: 480_000 }, (t) =>
+  // Shaka leaps over what it missed while it joined, now and then only after the start.
+  aMinute(t, 'shaka', { streaming: { lowLatencyMode: true } }, { most: 8000, longest: 2500 }));
 
 test('hls.js goes on at pictures that an encoder left out up to its next key frame', { timeout: 300_000 }, async (t) => {
   // As OBS does on a bad uplink: ten of each sixty.
