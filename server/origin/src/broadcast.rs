@@ -214,6 +214,9 @@ impl Broadcast {
         self.pipeline.handle(event, self.clock.now());
         if let Some(transcoder) = &mut self.transcoder {
             transcoder.offer(event);
+            if let Event::End(_) = event {
+                self.pipeline.await_rungs();
+            }
         }
         if let Some(photographer) = &self.photographer {
             photographer.handle(event);

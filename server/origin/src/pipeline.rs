@@ -57,6 +57,11 @@ impl Pipeline {
         self.deliver_audio();
     }
 
+    /// The transcoder was told that the session is over; it will say when all of that session is said.
+    pub(crate) fn await_rungs(&mut self) {
+        self.rungs.session_ends();
+    }
+
     /// Takes what the transcoder says through the rungs' stages.
     pub(crate) fn handle_rung(&mut self, said: RungOutput, now: UnixTime) {
         let source = self.position.numbers();

@@ -16,6 +16,8 @@ use crate::session::Start;
 
 /// Segments of `source` that a rung may begin at although they have begun: the encoder is a little behind.
 const CUTS_KEPT: usize = 3;
+/// Cuts kept while a session is over for `source` only: some seconds.
+const LATER_MAX: usize = 16;
 /// Stamps of the same picture differ by less than this.
 const SAME_PICTURE: Duration = Duration::from_millis(2);
 
@@ -27,6 +29,10 @@ pub(crate) struct Rungs {
     starting: BTreeMap<RenditionName, Event>,
     /// The last cuts of `source`, with the discontinuities before each.
     cuts: VecDeque<(Cut, u64)>,
+    /// Sessions that are over for `source` and not yet for the transcoder.
+    ending: usize,
+    /// Cuts of the sessions after these; `None` between two sessions.
+    later: VecDeque<Option<(Cut, u64)>>,
 }
 
 impl Rungs {
@@ -40,11 +46,41 @@ impl Rungs {
             packagers: BTreeMap::new(),
             starting: BTreeMap::new(),
             cuts: VecDeque::new(),
+            ending: 0,
+            later: VecDeque::new(),
+        }
+    }
+
+    /// The publisher's session is over, and the transcoder was told. What rungs still bring is of that session: it must
+    /// not be cut where the next one is, whose times begin anew.
+    pub(crate) fn session_ends(&mut self) {
+        if self.ending > 0 {
+            self.later.push_back(None);
+        }
+        self.ending += 1;
+    }
+
+    fn session_over(&mut self) {
+        self.ending = self.ending.saturating_sub(1);
+        self.cuts.clear();
+        while let Some(Some((cut, before))) = self.later.pop_front() {
+            self.follow(cut, before);
         }
     }
 
     /// A segment of `source` begins; `before` counts the discontinuities before it.
     pub(crate) fn cut_at(&mut self, cut: Cut, before: u64) {
+        if self.ending > 0 {
+            self.later.push_back(Some((cut, before)));
+            if self.later.len() > LATER_MAX {
+                self.later.pop_front();
+            }
+        } else {
+            self.follow(cut, before);
+        }
+    }
+
+    fn follow(&mut self, cut: Cut, before: u64) {
         self.cuts.push_back((cut, before));
         if self.cuts.len() > CUTS_KEPT {
             self.cuts.pop_front();
@@ -76,6 +112,7 @@ impl Rungs {
                 }
             }
             RungOutput::Interrupted(name) => self.remove(name, writer),
+            RungOutput::SessionOver => self.session_over(),
             RungOutput::Event(name, event) => {
                 if self.packagers.contains_key(&name) {
                     self.feed(name, &event, writer, now);
@@ -111,6 +148,10 @@ impl Rungs {
         writer: &mut LiveWriter,
     ) {
         let reached = |(cut, _): &&(Cut, u64)| cut.pts + SAME_PICTURE >= first.pts;
+        if self.ending > 0 && !self.cuts.iter().any(|cut| reached(&cut)) {
+            // It has come too late for its session, and the numbers are those of the next.
+            return;
+        }
         let start = self
             .cuts
             .iter()

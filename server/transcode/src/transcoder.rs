@@ -5,7 +5,7 @@
 //! It owns its encoder processes and is driven by three things only: media, processes, and the supervisor's clock.
 //! Spec: none; our own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,6 +29,8 @@ use crate::{Config, Mode};
 /// Events that wait for the transcoder: some seconds of a broadcast.
 const INPUT_QUEUE: usize = 512;
 const OUTPUT_QUEUE: usize = 512;
+/// More changes of session than a transcoder can be behind that is of any use.
+const OWED_MAX: usize = 64;
 const CHILD_QUEUE: usize = 256;
 /// Encoded pictures of a successor that wait for its predecessor to finish.
 const TAKEOVER_MAX: usize = 120;
@@ -51,6 +53,8 @@ pub enum RungOutput {
     Event(RenditionName, Event),
     /// A rung's encoder was lost in the middle of a segment, which cannot be finished.
     Interrupted(RenditionName),
+    /// An [`Event::End`] was taken: what follows is of the next session, whose times begin anew.
+    SessionOver,
 }
 
 /// A broadcast's end of its transcoder. Dropping it ends the transcoder and its processes.
@@ -59,6 +63,8 @@ pub struct Transcoder {
     input: mpsc::Sender<Input>,
     output: mpsc::Receiver<RungOutput>,
     skipping: bool,
+    /// Events beside media that found the queue full, oldest first: none of them may be left out.
+    owed: VecDeque<Event>,
     task: JoinHandle<()>,
 }
 
@@ -71,6 +77,21 @@ enum Input {
 impl Transcoder {
     /// Offers the transcoder the broadcast's next event; never waits.
     pub fn offer(&mut self, event: &Event) {
+        while let Some(owed) = self.owed.pop_front() {
+            if let Err(error) = self.input.try_send(Input::Event(owed)) {
+                if let Input::Event(owed) = error.into_inner() {
+                    self.owed.push_front(owed);
+                }
+                break;
+            }
+        }
+        if !self.owed.is_empty() {
+            self.skipping = true;
+            if !matches!(event, Event::Unit(_)) && self.owed.len() < OWED_MAX {
+                self.owed.push_back(event.clone());
+            }
+            return;
+        }
         if let Event::Unit(unit) = event
             && self.skipping
             && !(unit.track == TrackId::VIDEO && unit.random_access)
@@ -80,6 +101,9 @@ impl Transcoder {
         let taken = self.input.try_send(Input::Event(event.clone())).is_ok();
         if !taken && !self.skipping {
             counter!("nearcast_transcode_overflows_total").increment(1);
+        }
+        if !taken && !matches!(event, Event::Unit(_)) {
+            self.owed.push_back(event.clone());
         }
         self.skipping = !taken;
     }
@@ -111,6 +135,7 @@ pub fn spawn_transcoder(config: Arc<Config>) -> Transcoder {
         input,
         output,
         skipping: false,
+        owed: VecDeque::new(),
         task,
     }
 }
@@ -223,7 +248,10 @@ impl Task {
                 true
             }
             Event::Discontinuity(_) => true,
-            Event::End(reason) => self.end_session(children, reason).await,
+            Event::End(reason) => {
+                self.end_session(children, reason).await
+                    && self.output.send(RungOutput::SessionOver).await.is_ok()
+            }
         }
     }
 

@@ -8,5 +8,9 @@
     reason = "a test that cannot go on stops where it is"
 )]
 
+mod alignment;
 mod lives;
+#[expect(dead_code, reason = "shared with the transcoder's own tests")]
+#[path = "../../../transcode/tests/it/source.rs"]
+mod source;
 mod stage;
