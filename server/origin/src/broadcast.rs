@@ -214,7 +214,7 @@ impl Broadcast {
         self.pipeline.handle(event, self.clock.now());
         if let Some(transcoder) = &mut self.transcoder {
             transcoder.offer(event);
-            if let Event::End(_) = event {
+            if let Event::Tracks(_) | Event::End(_) = event {
                 self.pipeline.await_rungs();
             }
         }

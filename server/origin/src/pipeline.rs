@@ -57,9 +57,9 @@ impl Pipeline {
         self.deliver_audio();
     }
 
-    /// The transcoder was told that the session is over; it will say when all of that session is said.
+    /// The transcoder was told of other tracks or of an end; it will say when all before that is said.
     pub(crate) fn await_rungs(&mut self) {
-        self.rungs.session_ends();
+        self.rungs.await_settled();
     }
 
     /// Takes what the transcoder says through the rungs' stages.

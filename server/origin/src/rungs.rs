@@ -16,7 +16,7 @@ use crate::session::Start;
 
 /// Segments of `source` that a rung may begin at although they have begun: the encoder is a little behind.
 const CUTS_KEPT: usize = 3;
-/// Cuts kept while a session is over for `source` only: some seconds.
+/// Cuts kept while the transcoder has not settled: some seconds.
 const LATER_MAX: usize = 16;
 /// Stamps of the same picture differ by less than this.
 const SAME_PICTURE: Duration = Duration::from_millis(2);
@@ -29,9 +29,9 @@ pub(crate) struct Rungs {
     starting: BTreeMap<RenditionName, Event>,
     /// The last cuts of `source`, with the discontinuities before each.
     cuts: VecDeque<(Cut, u64)>,
-    /// Sessions that are over for `source` and not yet for the transcoder.
-    ending: usize,
-    /// Cuts of the sessions after these; `None` between two sessions.
+    /// Changes of tracks and ends of sessions that `source` has behind it and the transcoder not.
+    unsettled: usize,
+    /// Cuts after these; `None` between two of them.
     later: VecDeque<Option<(Cut, u64)>>,
 }
 
@@ -46,22 +46,22 @@ impl Rungs {
             packagers: BTreeMap::new(),
             starting: BTreeMap::new(),
             cuts: VecDeque::new(),
-            ending: 0,
+            unsettled: 0,
             later: VecDeque::new(),
         }
     }
 
-    /// The publisher's session is over, and the transcoder was told. What rungs still bring is of that session: it must
-    /// not be cut where the next one is, whose times begin anew.
-    pub(crate) fn session_ends(&mut self) {
-        if self.ending > 0 {
+    /// The transcoder was told of other tracks or of the end of a session. What rungs bring until it has settled is of
+    /// before: it must not be cut where what comes after is, whose shape is another or whose times begin anew.
+    pub(crate) fn await_settled(&mut self) {
+        if self.unsettled > 0 {
             self.later.push_back(None);
         }
-        self.ending += 1;
+        self.unsettled += 1;
     }
 
-    fn session_over(&mut self) {
-        self.ending = self.ending.saturating_sub(1);
+    fn settle(&mut self) {
+        self.unsettled = self.unsettled.saturating_sub(1);
         self.cuts.clear();
         while let Some(Some((cut, before))) = self.later.pop_front() {
             self.follow(cut, before);
@@ -70,7 +70,7 @@ impl Rungs {
 
     /// A segment of `source` begins; `before` counts the discontinuities before it.
     pub(crate) fn cut_at(&mut self, cut: Cut, before: u64) {
-        if self.ending > 0 {
+        if self.unsettled > 0 {
             self.later.push_back(Some((cut, before)));
             if self.later.len() > LATER_MAX {
                 self.later.pop_front();
@@ -112,7 +112,7 @@ impl Rungs {
                 }
             }
             RungOutput::Interrupted(name) => self.remove(name, writer),
-            RungOutput::SessionOver => self.session_over(),
+            RungOutput::Settled => self.settle(),
             RungOutput::Event(name, event) => {
                 if self.packagers.contains_key(&name) {
                     self.feed(name, &event, writer, now);
@@ -148,7 +148,7 @@ impl Rungs {
         writer: &mut LiveWriter,
     ) {
         let reached = |(cut, _): &&(Cut, u64)| cut.pts + SAME_PICTURE >= first.pts;
-        if self.ending > 0 && !self.cuts.iter().any(|cut| reached(&cut)) {
+        if self.unsettled > 0 && !self.cuts.iter().any(|cut| reached(&cut)) {
             // It has come too late for its session, and the numbers are those of the next.
             return;
         }

@@ -53,8 +53,8 @@ pub enum RungOutput {
     Event(RenditionName, Event),
     /// A rung's encoder was lost in the middle of a segment, which cannot be finished.
     Interrupted(RenditionName),
-    /// An [`Event::End`] was taken: what follows is of the next session, whose times begin anew.
-    SessionOver,
+    /// An [`Event::Tracks`] or [`Event::End`] was taken: all is said of what was before it.
+    Settled,
 }
 
 /// A broadcast's end of its transcoder. Dropping it ends the transcoder and its processes.
@@ -238,10 +238,11 @@ impl Task {
     ) -> bool {
         match event {
             Event::Tracks(tracks) => {
-                if tracks == self.tracks {
-                    return true;
-                }
-                self.end_session(children, EndReason::Finished).await && self.plan(tracks).await
+                let same = tracks == self.tracks;
+                (same
+                    || self.end_session(children, EndReason::Finished).await
+                        && self.plan(tracks).await)
+                    && self.output.send(RungOutput::Settled).await.is_ok()
             }
             Event::Unit(unit) => {
                 self.feed(&unit);
@@ -250,7 +251,7 @@ impl Task {
             Event::Discontinuity(_) => true,
             Event::End(reason) => {
                 self.end_session(children, reason).await
-                    && self.output.send(RungOutput::SessionOver).await.is_ok()
+                    && self.output.send(RungOutput::Settled).await.is_ok()
             }
         }
     }
