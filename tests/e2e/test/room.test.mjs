@@ -75,16 +75,18 @@ test('ix_14 a network that goes and comes loses no comment and brings no burst o
   await new Promise((done) => setTimeout(done, 11_000));
   await ann.page.context().setOffline(false);
   const back = await soon('both comments are said', async () => (await ann.waiting()) === 0);
+  // One may have faded before the other is shown.
+  const read = new Set();
   await soon('both are read by others', async () => {
-    const read = await bea.comments();
-    return ['written without a network', 'and another one'].every((text) => read.includes(text));
+    for (const text of await bea.comments()) read.add(text);
+    return ['written without a network', 'and another one'].every((text) => read.has(text));
   });
   await soon('the page is up to date', async () => (await ann.total()) === (await bea.total()));
   t.diagnostic(`back ${back.toFixed(0)} ms after the network`);
   assert.equal(await bea.total(), counted + 10, 'hearts of long ago are not sent');
   assert.equal(await ann.floated(), before, 'nor shown');
   for (const text of ['written without a network', 'and another one']) {
-    assert.equal((await ann.comments()).filter((one) => one === text).length, 1, text);
+    assert.ok((await ann.comments()).filter((one) => one === text).length <= 1, text);
   }
   await ann.close();
   await bea.close();
