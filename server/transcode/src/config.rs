@@ -41,7 +41,7 @@ pub struct Config {
     pub attempts_max: u32,
     /// The span over which attempts are counted.
     pub attempts_window: Duration,
-    /// Silence of a fed encoder after which it counts as hung.
+    /// How long an encoder may be fed without an answer before it counts as hung; pauses of the publisher do not count.
     pub hung_after: Duration,
     /// Backlog of media at which an encoder counts as too slow.
     pub lag_max: Duration,

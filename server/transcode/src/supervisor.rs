@@ -60,8 +60,12 @@ pub(crate) struct Policy {
 struct Process {
     generation: Generation,
     rungs: BTreeSet<RenditionName>,
-    /// When it was last heard, or first fed after having been heard; `None` while nothing is owed.
-    owes_since: Option<Timestamp>,
+    /// Whether it was given pictures that it has not answered.
+    owes: bool,
+    last_fed: Option<Timestamp>,
+    /// How long it was fed since it was last heard. A publisher that pauses stops this clock: a decoder that holds
+    /// pictures back for reordering has nothing to say before the next one comes.
+    silence: Duration,
     lags_since: Option<Timestamp>,
 }
 
@@ -116,10 +120,23 @@ impl Supervisor {
         self.reconcile(now);
     }
 
-    /// A process was given a picture.
+    /// A process was given a picture, or should have been, had it not been too slow to take it.
     pub(crate) fn handle_fed(&mut self, generation: Generation, now: Timestamp) {
-        if let Some(process) = self.process(generation) {
-            process.owes_since.get_or_insert(now);
+        let hung_after = self.policy.hung_after;
+        // A distance that is longer than this is a pause.
+        let step_max = Duration::from_nanos(hung_after.as_nanos() / 3);
+        let Some(process) = self.process(generation) else {
+            return;
+        };
+        let distance = process
+            .last_fed
+            .replace(now)
+            .and_then(|last| now.since(last).to_duration());
+        if std::mem::replace(&mut process.owes, true) {
+            process.silence += distance.unwrap_or_default().min(step_max);
+        }
+        if process.silence >= hung_after {
+            self.fail(generation, Cause::Hung, now);
         }
     }
 
@@ -132,7 +149,8 @@ impl Supervisor {
     ) {
         let lag_max = self.policy.lag_max;
         if let Some(process) = self.process(generation) {
-            process.owes_since = (lag > Duration::ZERO).then_some(now);
+            process.owes = lag > Duration::ZERO;
+            process.silence = Duration::ZERO;
             if lag <= lag_max {
                 process.lags_since = None;
             } else {
@@ -162,24 +180,18 @@ impl Supervisor {
 
     /// Looks at the clock; call at [`Self::next_timeout`] or later.
     pub(crate) fn handle_timeout(&mut self, now: Timestamp) {
-        let overdue = |since: Option<Timestamp>, patience: Duration| {
-            since.is_some_and(|since| since + patience <= now)
-        };
-        let verdict = self
+        let patience = self.policy.lag_patience;
+        let slow = self
             .delivering
             .iter()
             .chain(&self.successor)
-            .find_map(|process| {
-                if overdue(process.owes_since, self.policy.hung_after) {
-                    Some((process.generation, Cause::Hung))
-                } else if overdue(process.lags_since, self.policy.lag_patience) {
-                    Some((process.generation, Cause::Slow))
-                } else {
-                    None
-                }
+            .find(|process| {
+                process
+                    .lags_since
+                    .is_some_and(|since| since + patience <= now)
             });
-        if let Some((generation, cause)) = verdict {
-            self.fail(generation, cause, now);
+        if let Some(generation) = slow.map(|process| process.generation) {
+            self.fail(generation, Cause::Slow, now);
         }
         self.reconcile(now);
     }
@@ -187,15 +199,8 @@ impl Supervisor {
     /// When [`Self::handle_timeout`] is due; `None` while nothing runs.
     pub(crate) fn next_timeout(&self) -> Option<Timestamp> {
         let processes = self.delivering.iter().chain(&self.successor);
-        let health = processes.flat_map(|process| {
-            let hung = process
-                .owes_since
-                .map(|since| since + self.policy.hung_after);
-            let slow = process
-                .lags_since
-                .map(|since| since + self.policy.lag_patience);
-            [hung, slow].into_iter().flatten()
-        });
+        let health =
+            processes.filter_map(|process| Some(process.lags_since? + self.policy.lag_patience));
         let running = self
             .delivering
             .iter()
@@ -271,7 +276,9 @@ impl Supervisor {
         let process = Process {
             generation: self.generation,
             rungs: wanted.clone(),
-            owes_since: None,
+            owes: false,
+            last_fed: None,
+            silence: Duration::ZERO,
             lags_since: None,
         };
         self.commands
@@ -442,19 +449,29 @@ mod tests {
         }
     }
 
+    /// Feeds a picture each 33 ms from `from` to `until`; what the supervisor says, and when it was first said.
+    fn feed(supervisor: &mut Supervisor, from: i64, until: i64) -> (String, i64) {
+        for millis in (from..=until).step_by(33) {
+            supervisor.handle_fed(Generation(1), at(millis));
+            supervisor.handle_timeout(at(millis));
+            let said = drain(supervisor);
+            if !said.is_empty() {
+                return (said, millis);
+            }
+        }
+        (String::new(), until)
+    }
+
+    const REPLACED: &str = "kill 1; interrupted 480p; start 2 480p; ";
+
     #[test]
     fn pkg_03_a_hung_encoder_is_replaced_within_two_seconds() {
         let mut supervisor = running();
         supervisor.handle_fed(Generation(1), at(1_000));
         supervisor.handle_delivered(Generation(1), Duration::ZERO, at(1_010));
-        supervisor.handle_fed(Generation(1), at(1_033));
-        supervisor.handle_fed(Generation(1), at(1_066));
-        assert_eq!(supervisor.next_timeout(), Some(at(2_533)));
-        supervisor.handle_timeout(at(2_533));
-        assert_eq!(
-            drain(&mut supervisor),
-            "kill 1; interrupted 480p; start 2 480p; "
-        );
+        let (said, when) = feed(&mut supervisor, 1_033, 10_000);
+        assert_eq!(said, REPLACED);
+        assert!((2_533..2_600).contains(&when), "{when}");
     }
 
     #[test]
@@ -464,6 +481,51 @@ mod tests {
         supervisor.handle_delivered(Generation(1), Duration::ZERO, at(1_010));
         supervisor.handle_timeout(at(20_000));
         assert_eq!(drain(&mut supervisor), "");
+        supervisor.handle_fed(Generation(1), at(20_033));
+        assert_eq!(drain(&mut supervisor), "");
+    }
+
+    #[test]
+    fn a_publishers_pause_is_not_its_encoders_silence() {
+        let mut supervisor = running();
+        // The decoder holds the newest picture back: something is owed during the whole pause, of whatever length.
+        for pause in [3_100, 20_000] {
+            supervisor.handle_fed(Generation(1), at(pause));
+            supervisor.handle_fed(Generation(1), at(pause + 33));
+            supervisor.handle_delivered(Generation(1), Duration::from_millis(33), at(pause + 40));
+            let resumed = 2 * pause + 33;
+            supervisor.handle_timeout(at(resumed - 1));
+            assert_eq!(
+                feed(&mut supervisor, resumed, resumed + 900).0,
+                "",
+                "{pause}"
+            );
+            supervisor.handle_delivered(
+                Generation(1),
+                Duration::from_millis(33),
+                at(resumed + 910),
+            );
+        }
+    }
+
+    #[test]
+    fn pkg_03_an_encoder_that_hangs_before_or_after_a_pause_is_found_once_pictures_come_again() {
+        let mut supervisor = running();
+        assert_eq!(feed(&mut supervisor, 0, 1_000).0, "");
+        let (said, when) = feed(&mut supervisor, 5_000, 20_000);
+        assert_eq!(said, REPLACED);
+        assert!(when < 6_000, "{when}");
+    }
+
+    #[test]
+    fn pkg_03_a_picture_a_second_shows_a_hung_encoder_too() {
+        let mut supervisor = running();
+        for second in 0..3 {
+            supervisor.handle_fed(Generation(1), at(second * 1_000));
+        }
+        assert_eq!(drain(&mut supervisor), "");
+        supervisor.handle_fed(Generation(1), at(3_000));
+        assert_eq!(drain(&mut supervisor), REPLACED);
     }
 
     #[test]

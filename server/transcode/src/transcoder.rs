@@ -144,6 +144,8 @@ struct Process {
     child: Child,
     rungs: Vec<RenditionName>,
     fed: Option<i64>,
+    /// It was too slow to take a picture: those that need it are of no use.
+    skipping: bool,
     held: BTreeMap<RenditionName, Vec<Encoded>>,
 }
 
@@ -359,10 +361,12 @@ impl Task {
                 let Some(tag) = picture_tag(unit) else {
                     continue;
                 };
-                if process.child.feed(tag) {
+                self.supervisor.handle_fed(*generation, now);
+                process.skipping &= !unit.random_access;
+                if !process.skipping && process.child.feed(tag) {
                     process.fed = Some(weave::millis(unit.pts));
-                    self.supervisor.handle_fed(*generation, now);
                 } else {
+                    process.skipping = true;
                     counter!("nearcast_transcode_dropped_pictures_total").increment(1);
                 }
             }
@@ -584,6 +588,7 @@ impl Task {
                     child,
                     rungs: names.iter().copied().collect(),
                     fed: None,
+                    skipping: false,
                     held: BTreeMap::new(),
                 };
                 self.processes.insert(generation, process);
