@@ -163,7 +163,9 @@ impl Packager {
         }
         self.timeline.adopt(cut.shift);
         self.due.init = renewed;
-        let discontinuity = cut.discontinuity || (self.init.is_some() && self.due.discontinuity);
+        // The cut that began this epoch may have been passed over, having come before anything of ours.
+        let broken = self.due.init || self.due.discontinuity;
+        let discontinuity = cut.discontinuity || (self.init.is_some() && broken);
         self.start(
             Cut {
                 discontinuity,

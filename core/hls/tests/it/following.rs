@@ -177,3 +177,22 @@ fn a_rung_that_comes_late_begins_at_the_next_boundary() {
     assert_eq!(rung.cuts, source.cuts[2..]);
     assert_eq!(rung.snapshot().first_msn(), source.cuts[2].id.msn);
 }
+
+#[test]
+fn a_follower_that_misses_the_beginning_of_an_epoch_begins_it_with_a_discontinuity() {
+    let mut events = Show::default().session(5_000);
+    events.push(Event::End(EndReason::Lost));
+    let back = Show {
+        from_millis: 8_000,
+        ..Show::default()
+    };
+    events.extend(without(back.session(9_000), TrackId::AUDIO, 0..2_500));
+    let (source, audio) = run(&events, Selection::AudioOnly);
+    let begun = |rendition: &Rendition| {
+        let first = rendition.cuts.iter().find(|cut| cut.id.epoch.0 == 2);
+        first.map(|cut| (cut.id.msn, cut.discontinuity))
+    };
+    let (there, here) = (begun(&source).unwrap(), begun(&audio).unwrap());
+    assert!(here.0 > there.0, "{here:?} after {there:?}");
+    assert!(there.1 && here.1);
+}
