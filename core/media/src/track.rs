@@ -52,6 +52,14 @@ impl Track {
         }
     }
 
+    /// The picture's configuration; `None` for sound.
+    pub const fn video(&self) -> Option<&VideoConfig> {
+        match &self.config {
+            TrackConfig::Video(video) => Some(video),
+            TrackConfig::Audio(_) => None,
+        }
+    }
+
     /// RFC 6381 codec string.
     pub fn codec_string(&self) -> &str {
         match &self.config {

@@ -3,7 +3,7 @@
 //! In → Out: a broadcast's events → the [`Advice`] that holds now. Cheap: a few comparisons a unit.
 //! Spec: ITU-T H.264 (2019), 7.4.2.1.1 (profiles), E.2.1 (`max_num_reorder_frames`); issue "Every viewer's own quality".
 
-use media::{Delta, Event, Timestamp, TrackConfig, TrackId, VideoConfig};
+use media::{Delta, Event, Timestamp, Track, TrackId, VideoConfig};
 
 /// One thing to say to a publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,11 +79,7 @@ impl Adviser {
     pub(crate) fn handle(&mut self, event: &Event) {
         match event {
             Event::Tracks(tracks) => {
-                let video = tracks.iter().find_map(|track| match &track.config {
-                    TrackConfig::Video(video) => Some(Picture::new(video)),
-                    TrackConfig::Audio(_) => None,
-                });
-                self.video = video;
+                self.video = tracks.iter().find_map(Track::video).map(Picture::new);
                 self.silent = !tracks.iter().any(|track| track.id == TrackId::AUDIO);
             }
             Event::Unit(unit) if unit.track == TrackId::VIDEO => {
@@ -153,7 +149,7 @@ impl Picture {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use media::{AccessUnit, Rotation, Track, UnixTime, VideoCodec};
+    use media::{AccessUnit, Rotation, TrackConfig, UnixTime, VideoCodec};
 
     fn tracks(profile: u8, reorder_frames: Option<u8>) -> Event {
         let video = VideoConfig {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::{Live, PictureKind};
-use media::{AccessUnit, Event, Timestamp, TrackConfig, TrackId, VideoConfig};
+use media::{AccessUnit, Event, Timestamp, Track, TrackId, VideoConfig};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -69,10 +69,8 @@ impl Photographer {
     pub(crate) fn handle(&self, event: &Event) {
         match event {
             Event::Tracks(tracks) => {
-                let video = tracks.iter().find_map(|track| match &track.config {
-                    TrackConfig::Video(video) => Some(Arc::new(video.clone())),
-                    TrackConfig::Audio(_) => None,
-                });
+                let video = tracks.iter().find_map(Track::video);
+                let video = video.map(|video| Arc::new(video.clone()));
                 self.live.gallery().set_open(video.is_some());
                 self.roll.send_if_modified(|roll| {
                     if roll.video != video {

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use delivery::Live;
 use hls::ladder::{Rung, shown_size};
 use hls::{Snapshot, Start};
-use media::{BroadcastId, RenditionName, Track, TrackConfig, UnixTime};
+use media::{BroadcastId, RenditionName, Track, UnixTime};
 
 use crate::advice::Advice;
 use crate::position::Position;
@@ -194,13 +194,7 @@ fn rendition(name: RenditionName, snapshot: &Snapshot) -> Option<RenditionStatus
         return None;
     }
     let codecs: Vec<&str> = snapshot.tracks.iter().map(Track::codec_string).collect();
-    let video = snapshot
-        .tracks
-        .iter()
-        .find_map(|track| match &track.config {
-            TrackConfig::Video(video) => Some(video),
-            TrackConfig::Audio(_) => None,
-        });
+    let video = snapshot.tracks.iter().find_map(Track::video);
     let frame = video.and_then(|video| snapshot.frame_duration.or(video.frame_duration));
     Some(RenditionStatus {
         name,

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use media::{Duration, RenditionName, Track, TrackConfig, TrackKind, VideoConfig};
+use media::{Duration, RenditionName, Track, TrackKind};
 
 use super::media::{Announce, Form};
 use crate::Snapshot;
@@ -82,7 +82,7 @@ fn promised(rung: &Rung, source: &Snapshot, form: Form, announce: Announce) -> V
         .filter(|track| track.kind() == TrackKind::Audio);
     let codecs = std::iter::once(rung.codec_string())
         .chain(sound.map(|track| track.codec_string().to_owned()));
-    let video = source.tracks.iter().find_map(video_of);
+    let video = source.tracks.iter().find_map(Track::video);
     let turned = video.is_some_and(|video| video.rotation.is_quarter());
     // Never more than the source costs: a calm picture is no dearer for being smaller.
     let most = u64::from(rung.bitrate_bps) + SOUND_BPS;
@@ -115,13 +115,6 @@ const fn below(source_bps: u64) -> u64 {
 /// What sound and container are taken to cost in bits per second until a rung is measured.
 const SOUND_BPS: u64 = 160_000;
 
-fn video_of(track: &Track) -> Option<&VideoConfig> {
-    match &track.config {
-        TrackConfig::Video(video) => Some(video),
-        TrackConfig::Audio(_) => None,
-    }
-}
-
 fn uri(name: RenditionName, form: Form, announce: Announce) -> String {
     let file = match form {
         Form::Fmp4 => "index.m3u8",
@@ -140,7 +133,7 @@ fn variant(name: RenditionName, snapshot: &Snapshot, form: Form, announce: Annou
         Form::Ts => snapshot.ts_bitrate,
     };
     let codecs: Vec<&str> = snapshot.tracks.iter().map(Track::codec_string).collect();
-    let video = snapshot.tracks.iter().find_map(video_of);
+    let video = snapshot.tracks.iter().find_map(Track::video);
     Variant {
         bandwidth_bps: bitrate.peak_bps.max(1),
         average_bandwidth_bps: Some(bitrate.average_bps.max(1)),
