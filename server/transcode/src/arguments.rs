@@ -53,27 +53,25 @@ pub(crate) fn encode(config: &Config, rungs: &[Rung]) -> Vec<String> {
 
 /// The command line that turns one key frame (FLV on stdin) into one JPEG on stdout, at most `width` pixels wide.
 pub(crate) fn picture(width: u32, filter: &str) -> Vec<String> {
-    let mut arguments = words("-hide_banner -loglevel error -nostdin -nostats");
-    arguments.extend(words(
-        "-probesize 32 -analyzeduration 0 -threads 1 -f flv -i pipe:0 -frames:v 1 -vf",
-    ));
-    arguments.push(format!("{filter}scale='min({width},iw)':-2"));
-    arguments.extend(words(
-        "-c:v mjpeg -q:v 5 -pix_fmt yuvj420p -f image2pipe pipe:1",
-    ));
-    arguments
+    let coder = "-frames:v 1 -c:v mjpeg -q:v 5 -pix_fmt yuvj420p -f image2pipe";
+    still(width, filter, coder)
 }
 
 /// The command line that turns key frames (FLV on stdin) into one animated WebP on stdout, at most `width` pixels wide.
 pub(crate) fn preview(width: u32, filter: &str) -> Vec<String> {
+    let coder =
+        "-fps_mode passthrough -c:v libwebp_anim -quality 50 -compression_level 2 -loop 0 -f webp";
+    still(width, filter, coder)
+}
+
+fn still(width: u32, filter: &str, coder: &str) -> Vec<String> {
     let mut arguments = words("-hide_banner -loglevel error -nostdin -nostats");
     arguments.extend(words(
-        "-probesize 32 -analyzeduration 0 -threads 1 -f flv -i pipe:0 -fps_mode passthrough -vf",
+        "-probesize 32 -analyzeduration 0 -threads 1 -f flv -i pipe:0 -vf",
     ));
     arguments.push(format!("{filter}scale='min({width},iw)':-2"));
-    arguments.extend(words(
-        "-c:v libwebp_anim -quality 50 -compression_level 2 -loop 0 -f webp pipe:1",
-    ));
+    arguments.extend(words(coder));
+    arguments.push("pipe:1".to_owned());
     arguments
 }
 
