@@ -213,8 +213,8 @@ impl Broadcast {
     fn feed(&mut self, event: &Event) {
         self.pipeline.handle(event, self.clock.now());
         if let Some(transcoder) = &mut self.transcoder {
-            transcoder.offer(event);
-            if let Event::Tracks(_) | Event::End(_) = event {
+            let offered = transcoder.offer(event);
+            if offered && matches!(event, Event::Tracks(_) | Event::End(_)) {
                 self.pipeline.await_rungs();
             }
         }

@@ -15,7 +15,7 @@ use formats::container::flv::mux::{self, FrameKind};
 use hls::ladder::{LostRung, Rung};
 use media::{
     AccessUnit, Duration, EndReason, Event, RenditionName, Rotation, Timestamp, Track, TrackConfig,
-    TrackId, VideoConfig,
+    TrackId,
 };
 use metrics::counter;
 use tokio::sync::mpsc;
@@ -75,37 +75,39 @@ enum Input {
 }
 
 impl Transcoder {
-    /// Offers the transcoder the broadcast's next event; never waits.
-    pub fn offer(&mut self, event: &Event) {
-        while let Some(owed) = self.owed.pop_front() {
-            if let Err(error) = self.input.try_send(Input::Event(owed)) {
-                if let Input::Event(owed) = error.into_inner() {
-                    self.owed.push_front(owed);
-                }
-                break;
-            }
-        }
-        if !self.owed.is_empty() {
-            self.skipping = true;
-            if !matches!(event, Event::Unit(_)) && self.owed.len() < OWED_MAX {
-                self.owed.push_back(event.clone());
-            }
-            return;
-        }
-        if let Event::Unit(unit) = event
-            && self.skipping
-            && !(unit.track == TrackId::VIDEO && unit.random_access)
-        {
-            return;
-        }
-        let taken = self.input.try_send(Input::Event(event.clone())).is_ok();
-        if !taken && !self.skipping {
-            counter!("nearcast_transcode_overflows_total").increment(1);
-        }
-        if !taken && !matches!(event, Event::Unit(_)) {
+    /// Offers the transcoder the broadcast's next event; never waits. Whether it will get it: pictures and sound are left
+    /// out when it does not keep up, anything else only when it has not taken that many for very long.
+    pub fn offer(&mut self, event: &Event) -> bool {
+        let unit = match event {
+            Event::Unit(unit) => Some(unit),
+            _ if self.owed.len() == OWED_MAX => return false,
+            _ => None,
+        };
+        if unit.is_none() {
             self.owed.push_back(event.clone());
         }
-        self.skipping = !taken;
+        while let Ok(place) = self.input.try_reserve() {
+            let Some(owed) = self.owed.pop_front() else {
+                break;
+            };
+            place.send(Input::Event(owed));
+        }
+        let kept_up = self.owed.is_empty() && unit.is_none_or(|unit| self.offer_unit(unit));
+        if !kept_up && !std::mem::replace(&mut self.skipping, true) {
+            counter!("nearcast_transcode_overflows_total").increment(1);
+        }
+        kept_up || unit.is_none()
+    }
+
+    /// Pictures that were left out take all others with them, up to the next random access point.
+    fn offer_unit(&mut self, unit: &AccessUnit) -> bool {
+        if self.skipping && !(unit.track == TrackId::VIDEO && unit.random_access) {
+            return false;
+        }
+        let event = Input::Event(Event::Unit(unit.clone()));
+        let taken = self.input.try_send(event).is_ok();
+        self.skipping &= !taken;
+        taken
     }
 
     /// Somebody asked for a rung; repeated calls keep it running.
@@ -260,7 +262,7 @@ impl Task {
 
     /// Prepares the rungs for a new set of tracks.
     async fn plan(&mut self, tracks: Vec<Track>) -> bool {
-        let video = tracks.iter().find_map(video_config);
+        let video = tracks.iter().find_map(Track::video);
         let rungs = match (video, self.config.mode) {
             (Some(video), Mode::Always | Mode::OnDemand) => self.config.ladder.rungs(video),
             _ => Vec::new(),
@@ -340,7 +342,7 @@ impl Task {
     fn feed(&mut self, unit: &AccessUnit) {
         let now = self.now();
         if unit.track == TrackId::VIDEO {
-            let video = self.tracks.iter().find_map(video_config);
+            let video = self.tracks.iter().find_map(Track::video);
             for (generation, process) in &mut self.processes {
                 if process.fed.is_none() {
                     let Some(video) = video.filter(|_| unit.random_access) else {
@@ -426,7 +428,7 @@ impl Task {
     }
 
     fn handle_config(&mut self, name: RenditionName, record: &bytes::Bytes) {
-        let source = self.tracks.iter().find_map(video_config);
+        let source = self.tracks.iter().find_map(Track::video);
         let Some(line) = self.lines.get_mut(&name) else {
             return;
         };
@@ -606,13 +608,6 @@ impl Task {
                 self.supervisor.handle_failed(generation, self.now());
             }
         }
-    }
-}
-
-fn video_config(track: &Track) -> Option<&VideoConfig> {
-    match &track.config {
-        TrackConfig::Video(video) => Some(video),
-        TrackConfig::Audio(_) => None,
     }
 }
 
