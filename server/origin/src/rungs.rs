@@ -16,7 +16,7 @@ use crate::session::Start;
 
 /// Segments of `source` that a rung may begin at although they have begun: the encoder is a little behind.
 const CUTS_KEPT: usize = 3;
-/// Cuts kept while the transcoder has not settled: some seconds.
+/// Cuts kept for one change that the transcoder has not settled: some seconds.
 const LATER_MAX: usize = 16;
 /// Stamps of the same picture differ by less than this.
 const SAME_PICTURE: Duration = Duration::from_millis(2);
@@ -29,10 +29,9 @@ pub(crate) struct Rungs {
     starting: BTreeMap<RenditionName, Event>,
     /// The last cuts of `source`, with the discontinuities before each.
     cuts: VecDeque<(Cut, u64)>,
-    /// Changes of tracks and ends of sessions that `source` has behind it and the transcoder not.
-    unsettled: usize,
-    /// Cuts after these; `None` between two of them.
-    later: VecDeque<Option<(Cut, u64)>>,
+    /// For each change of tracks and end of a session that `source` has behind it and the transcoder not: the cuts
+    /// after it.
+    later: VecDeque<VecDeque<(Cut, u64)>>,
 }
 
 impl Rungs {
@@ -46,7 +45,6 @@ impl Rungs {
             packagers: BTreeMap::new(),
             starting: BTreeMap::new(),
             cuts: VecDeque::new(),
-            unsettled: 0,
             later: VecDeque::new(),
         }
     }
@@ -54,29 +52,25 @@ impl Rungs {
     /// The transcoder was told of other tracks or of the end of a session. What rungs bring until it has settled is of
     /// before: it must not be cut where what comes after is, whose shape is another or whose times begin anew.
     pub(crate) fn await_settled(&mut self) {
-        if self.unsettled > 0 {
-            self.later.push_back(None);
-        }
-        self.unsettled += 1;
+        self.later.push_back(VecDeque::new());
     }
 
     fn settle(&mut self) {
-        self.unsettled = self.unsettled.saturating_sub(1);
         self.cuts.clear();
-        while let Some(Some((cut, before))) = self.later.pop_front() {
+        for (cut, before) in self.later.pop_front().unwrap_or_default() {
             self.follow(cut, before);
         }
     }
 
     /// A segment of `source` begins; `before` counts the discontinuities before it.
     pub(crate) fn cut_at(&mut self, cut: Cut, before: u64) {
-        if self.unsettled > 0 {
-            self.later.push_back(Some((cut, before)));
-            if self.later.len() > LATER_MAX {
-                self.later.pop_front();
-            }
-        } else {
+        let Some(later) = self.later.back_mut() else {
             self.follow(cut, before);
+            return;
+        };
+        later.push_back((cut, before));
+        if later.len() > LATER_MAX {
+            later.pop_front();
         }
     }
 
@@ -148,19 +142,16 @@ impl Rungs {
         writer: &mut LiveWriter,
     ) {
         let reached = |(cut, _): &&(Cut, u64)| cut.pts + SAME_PICTURE >= first.pts;
-        if self.unsettled > 0 && !self.cuts.iter().any(|cut| reached(&cut)) {
-            // It has come too late for its session, and the numbers are those of the next.
-            return;
-        }
-        let start = self
-            .cuts
-            .iter()
-            .find(reached)
-            .map_or(position, |(cut, before)| Start {
+        let start = match self.cuts.iter().find(reached) {
+            Some((cut, before)) => Start {
                 epoch: cut.id.epoch,
                 msn: cut.id.msn,
                 discontinuity_sequence: *before,
-            });
+            },
+            // It has come too late for its session, and the numbers are those of the next.
+            None if !self.later.is_empty() => return,
+            None => position,
+        };
         let mut packager = Packager::new(self.config.clone(), start);
         for (cut, _) in self.cuts.iter().filter(reached) {
             packager.cut_at(*cut);
