@@ -29,20 +29,16 @@ for (let args = process.argv.slice(2); args.length > 0; ) {
 const SYSTEMS = {
   'nearcast, own player': { gop: 2, up: ours, page: (up) => up.server.url('/b/bench') },
   'nearcast, hls.js': {
-    gop: 2, up: ours, page: (up, pages) => stock(pages, up.server.url('/live/bench/index.m3u8'), { lowLatencyMode: true }),
+    gop: 2, up: ours, page: (up, pages) => pages.player('hls', up.server.url('/live/bench/index.m3u8'), { lowLatencyMode: true }),
   },
   'nearcast, own player, Varnish': { gop: 2, up: oursThroughVarnish, page: (up) => up.cache.url('/b/bench'), when: () => options.varnish },
   'nginx-rtmp HLS, hls.js': {
-    gop: 1, up: peer, page: (up, pages) => stock(pages, up.peer.playlist('bench'), {}),
+    gop: 1, up: peer, page: (up, pages) => pages.player('hls', up.peer.playlist('bench'), {}),
   },
   'nginx-rtmp HLS, hls.js tuned': {
-    gop: 1, up: peer, page: (up, pages) => stock(pages, up.peer.playlist('bench'), { liveSyncDurationCount: 1, liveMaxLatencyDurationCount: 3 }),
+    gop: 1, up: peer, page: (up, pages) => pages.player('hls', up.peer.playlist('bench'), { liveSyncDurationCount: 1, liveMaxLatencyDurationCount: 3 }),
   },
 };
-
-function stock(pages, source, config) {
-  return pages.url(`/hls.html?src=${encodeURIComponent(source)}&config=${encodeURIComponent(JSON.stringify(config))}`);
-}
 
 /** The same encoder with the same flags for every system. */
 function publish(to, gop) {

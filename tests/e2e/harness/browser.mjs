@@ -60,8 +60,11 @@ export async function servePages() {
     return createReadStream(file).pipe(response);
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const url = (path) => `http://127.0.0.1:${server.address().port}${path}`;
   return {
-    url: (path) => `http://127.0.0.1:${server.address().port}${path}`,
+    url,
+    /** The page of a stock player (`hls`, `shaka`) with a playlist and the player's own configuration. */
+    player: (name, source, config) => url(`/${name}.html?${new URLSearchParams({ src: source, config: JSON.stringify(config) })}`),
     close: () => new Promise((done) => {
       server.closeAllConnections?.();
       server.close(done);

@@ -2,6 +2,7 @@
 // In → Out: flags → a running `nearcast serve` with its addresses; publishers for it.
 // Spec: README.md, "nearcast serve" and "nearcast publish".
 
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -59,6 +60,20 @@ export class Nearcast {
   async broadcast(name) {
     const answer = await fetch(this.url(`/api/v1/broadcasts/${name}`));
     return answer.ok ? answer.json() : null;
+  }
+
+  /** Process ids of the encoders that this server runs now. */
+  encoders() {
+    return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid)).filter((pid) => {
+      try {
+        const [, name, state, parent] = /\((.*)\) (\S) (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+        const encodes = () => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('force_key_frames');
+        return name === 'ffmpeg' && state !== 'Z' && Number(parent) === this.child.pid && encodes();
+      } catch {
+        // It ended while it was looked at.
+        return false;
+      }
+    }).map(Number);
   }
 
   /** Until a broadcast is in this state and can be played. */

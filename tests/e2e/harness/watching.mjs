@@ -17,6 +17,21 @@ export async function playing(page, { pictures = 10, ms = 10_000 } = {}) {
   });
 }
 
+/**
+ * What `once` gives, the first time that it succeeds. A machine that is busy with something else starves browser and encoder
+ * alike, and players report that as errors and stalls.
+ */
+export async function attempts(t, most, once) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await once();
+    } catch (error) {
+      if (attempt === most) throw error;
+      t.diagnostic(`attempt ${attempt}: ${String(error.message).slice(0, 300)}`);
+    }
+  }
+}
+
 /** Watches for `ms` and gives the samples of just that time. */
 export async function watch(page, ms) {
   await reset(page);

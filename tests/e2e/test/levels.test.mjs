@@ -7,7 +7,7 @@ import { launch, open, servePages } from '../harness/browser.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { delay, until } from '../harness/processes.mjs';
 import { ffmpeg } from '../harness/publishers.mjs';
-import { playing, watch } from '../harness/watching.mjs';
+import { attempts, playing, watch } from '../harness/watching.mjs';
 
 let server;
 let publisher;
@@ -34,22 +34,12 @@ after(async () => {
 const height = (page) => page.evaluate(() => document.querySelector('video').videoHeight);
 
 /** There and back; a machine that is busy with something else may be tried again, at most twice. */
-async function thereAndBack(t, name, config, order) {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await once(t, name, config, order);
-    } catch (error) {
-      if (attempt === 3) throw error;
-      t.diagnostic(`attempt ${attempt}: ${String(error.message).slice(0, 300)}`);
-    }
-  }
-}
+const thereAndBack = (t, ...rest) => attempts(t, 3, () => once(t, ...rest));
 
 async function once(t, name, config, order) {
   const { page, problems, close } = await open(browser);
   try {
-    const query = `src=${encodeURIComponent(server.url('/live/x/index.m3u8'))}&config=${encodeURIComponent(JSON.stringify(config))}`;
-    await page.goto(pages.url(`/${name}.html?${query}`));
+    await page.goto(pages.player(name, server.url('/live/x/index.m3u8'), config));
     await playing(page, { pictures: 30, ms: 30_000 });
     for (const wanted of [360, 240, 360, 240]) {
       await page.evaluate(order, wanted);

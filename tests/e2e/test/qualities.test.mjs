@@ -3,7 +3,6 @@
 // A busy machine starves encoders and browsers alike: what must hold on it is that the picture goes on, not how smoothly.
 // Spec: issue "Every viewer's own quality"; cases PKG-10.
 import assert from 'node:assert/strict';
-import { readdir, readFile } from 'node:fs/promises';
 import test, { after, before } from 'node:test';
 import { launch, open } from '../harness/browser.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
@@ -45,17 +44,6 @@ const longest = (sample) => Math.max(...sample.pictures.slice(1).map((picture, i
 async function goesOn(page) {
   const now = Date.now();
   await until('newer pictures are shown', () => page.evaluate((since) => (window.__probe.shown ?? 0) > since, now), PATIENCE_MS, 30);
-}
-
-/** Encoder processes of this test's server, by their parent. */
-async function encoders() {
-  const found = [];
-  for (const pid of (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry))) {
-    const [command, stat] = await Promise.all(['cmdline', 'stat'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')));
-    const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-    if (/ffmpeg/.test(command.split('\0')[0]) && /setsar=1/.test(command)) found.push({ pid: Number(pid), parent });
-  }
-  return found.filter(({ parent }) => parent === server.child.pid).map(({ pid }) => pid);
 }
 
 test('the menu offers auto, every quality and sound alone; what is chosen is shown, in one go, and auto says what runs', { timeout: 240_000 }, async (t) => {
@@ -127,7 +115,7 @@ for (const [signal, what] of [['SIGKILL', 'dies'], ['SIGSTOP', 'hangs']]) {
       await choose(page, '240p');
       await shows(page, '240p is shown', (w, h) => h === 240);
       await goesOn(page);
-      const before = await encoders();
+      const before = server.encoders();
       assert.ok(before.length > 0, 'an encoder runs');
       await reset(page);
       for (const pid of before) process.kill(pid, signal);
@@ -137,7 +125,7 @@ for (const [signal, what] of [['SIGKILL', 'dies'], ['SIGSTOP', 'hangs']]) {
       await goesOn(page);
       const sample = await collect(page);
       t.diagnostic(`longest gap ${longest(sample).toFixed(0)} ms; ${JSON.stringify({ ...(await stats(page)), join: undefined, clock: undefined })}`);
-      assert.ok(!(await encoders()).some((pid) => before.includes(pid)), 'it was replaced');
+      assert.ok(!server.encoders().some((pid) => before.includes(pid)), 'it was replaced');
     } finally {
       await close();
       await publisher.stop();

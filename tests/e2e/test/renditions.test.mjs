@@ -2,7 +2,6 @@
 // In → Out: a publisher, requests for rungs and pictures, signals to the encoder's process → playlists, metrics, what the API says.
 // Spec: issue "Every viewer's own quality"; cases PKG-03, PKG-08.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
 import test, { after, before } from 'node:test';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { until } from '../harness/processes.mjs';
@@ -27,25 +26,13 @@ const text = async (path) => (await get(path)).text();
 const metric = async (name) => Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, 'm').exec(await text('/metrics'))?.[1] ?? 0);
 const rung = async () => (await server.broadcast('x')).renditions.find(({ name }) => name === '240p');
 
-/** The encoders that the server runs now. */
-function encoders() {
-  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid)).filter((pid) => {
-    try {
-      const [, name, state, parent] = /\((.*)\) (\S) (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'));
-      return name === 'ffmpeg' && state !== 'Z' && Number(parent) === server.child.pid && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('force_key_frames');
-    } catch {
-      return false;
-    }
-  }).map(Number);
-}
-
 /** The segments that a rung's playlist lists. */
 const segments = async () => [...(await text('/live/x/240p/index.m3u8')).matchAll(/^(\d+\.\d+)\.m4s$/gm)].map(([, name]) => name);
 
 test('with nobody watching no encoder runs; who asks for a rung starts it', { timeout: 120_000 }, async () => {
   assert.match(await text('/live/x/index.m3u8'), /RESOLUTION=426x240.*\n240p\/index\.m3u8/);
   assert.equal((await rung()).state, 'offered');
-  assert.deepEqual([await metric('nearcast_transcode_processes'), encoders().length], [0, 0]);
+  assert.deepEqual([await metric('nearcast_transcode_processes'), server.encoders().length], [0, 0]);
 
   assert.ok((await segments()).length > 0, 'the first answer lists a whole segment');
   assert.equal(await metric('nearcast_transcode_processes'), 1);
@@ -59,22 +46,22 @@ test('with nobody watching no encoder runs; who asks for a rung starts it', { ti
 for (const signal of ['SIGKILL', 'SIGSTOP']) {
   test(`a rung goes on after ${signal} of its encoder`, { timeout: 120_000 }, async () => {
     await segments();
-    const [victim] = await until('an encoder runs', () => (encoders().length > 0 ? encoders() : null), LONG);
+    const [victim] = await until('an encoder runs', () => (server.encoders().length > 0 ? server.encoders() : null), LONG);
     const last = Number((await segments()).at(-1).split('.')[1]);
     process.kill(victim, signal);
-    await until('another encoder runs', () => encoders().some((pid) => pid !== victim), LONG);
+    await until('another encoder runs', () => server.encoders().some((pid) => pid !== victim), LONG);
     await until('the rung has new segments', async () => {
       const names = await segments();
       return names.length > 0 && Number(names.at(-1).split('.')[1]) > last + 1;
     }, LONG);
     assert.equal((await rung()).state, 'running');
-    assert.ok(!encoders().includes(victim), 'what hung is gone');
+    assert.ok(!server.encoders().includes(victim), 'what hung is gone');
   });
 }
 
 test('an encoder that dies three times takes its rung along; source goes on', { timeout: 120_000 }, async () => {
   await until('the rung is given up', async () => {
-    for (const pid of encoders()) process.kill(pid, 'SIGKILL');
+    for (const pid of server.encoders()) process.kill(pid, 'SIGKILL');
     await get('/live/x/240p/index.m3u8');
     return (await rung()).state === 'lost';
   }, LONG);

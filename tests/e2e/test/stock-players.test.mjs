@@ -8,7 +8,7 @@ import { Nearcast } from '../harness/nearcast.mjs';
 import { quantile } from '../harness/probe.mjs';
 import { delay } from '../harness/processes.mjs';
 import { ffmpeg } from '../harness/publishers.mjs';
-import { flows, playing, watch } from '../harness/watching.mjs';
+import { attempts, flows, playing, watch } from '../harness/watching.mjs';
 
 const SECONDS = 60;
 let server;
@@ -30,26 +30,13 @@ after(async () => {
   await server?.stop();
 });
 
-/**
- * A whole minute without an error event. A machine that is busy with something else starves browser and encoder alike, and
- * players report that as stalls: a minute that had any is watched again, at most three times.
- */
-async function aMinute(t, name, config, limits) {
-  for (let attempt = 1; attempt <= 4; attempt += 1) {
-    try {
-      return await oneMinute(t, name, config, limits);
-    } catch (error) {
-      if (attempt === 4) throw error;
-      t.diagnostic(`attempt ${attempt}: ${String(error.message).slice(0, 300)}`);
-    }
-  }
-}
+/** A whole minute without an error event; one that had any is watched again, at most three times. */
+const aMinute = (t, ...rest) => attempts(t, 4, () => oneMinute(t, ...rest));
 
 async function oneMinute(t, name, config, { most, longest }) {
-  const source = server.url('/live/x/index.m3u8');
   const { page, problems, close } = await open(browser);
   try {
-    await page.goto(pages.url(`/${name}.html?src=${encodeURIComponent(source)}&config=${encodeURIComponent(JSON.stringify(config))}`));
+    await page.goto(pages.player(name, server.url('/live/x/index.m3u8'), config));
     await playing(page, { pictures: 30, ms: 20_000 });
     await delay(4000);
     const sample = await watch(page, SECONDS * 1000);
@@ -80,8 +67,7 @@ test('hls.js goes on at pictures that an encoder left out up to its next key fra
   try {
     await server.live('holed');
     await delay(3000);
-    const config = encodeURIComponent(JSON.stringify({ lowLatencyMode: true }));
-    await page.goto(pages.url(`/hls.html?src=${encodeURIComponent(server.url('/live/holed/index.m3u8'))}&config=${config}`));
+    await page.goto(pages.player('hls', server.url('/live/holed/index.m3u8'), { lowLatencyMode: true }));
     await playing(page, { pictures: 60, ms: 30_000 });
     const sample = await watch(page, 15_000);
     const times = sample.pictures.map((picture) => picture.at);
