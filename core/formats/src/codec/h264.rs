@@ -4,12 +4,14 @@
 //! four-byte lengths and no parameter sets inside. A picture that needs no change is passed on without a copy.
 //! Spec: ITU-T H.264, 7.3.1 "NAL unit syntax", annex B; ISO/IEC 14496-15, "AVC decoder configuration record".
 
+mod order;
 mod sps;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use media::{Rotation, VideoCodec, VideoConfig};
 
 use super::bits::{BitReader, OutOfBits};
+pub use order::{Order, OrderWatch};
 pub use sps::{LENGTH_MAX as SPS_LENGTH_MAX, REFERENCE_FRAMES_MAX, SIDE_MAX, Sps};
 
 /// The largest coded picture that is passed on, in bytes.
@@ -85,8 +87,19 @@ pub struct Picture {
     pub idr: bool,
     /// Whether it carries a recovery point SEI with recovery count zero: a decoder can start here without an IDR.
     pub recovery_point: bool,
+    /// Whether it has B slices.
+    pub prediction: Prediction,
     /// Whether it brought parameter sets that differ from those before: [`Stream::config`] is a new one.
     pub config_changed: bool,
+}
+
+/// From where a picture is predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prediction {
+    /// From itself, or from pictures before it.
+    Forward,
+    /// From two sides: pictures decoded before it may be shown after it.
+    Bidirectional,
 }
 
 /// The state of one H.264 stream: its parameter sets, and how its NAL units are framed.
@@ -95,6 +108,7 @@ pub struct Stream {
     sps: Vec<(u32, Bytes)>,
     pps: Vec<(u32, Bytes)>,
     length_size: LengthSize,
+    order: Order,
 }
 
 /// How many bytes tell the length of a NAL unit.
@@ -116,7 +130,10 @@ impl Stream {
     /// Takes a decoder configuration record, or parameter sets in Annex B framing, in place of the sets known so far.
     /// Without any SPS inside, the record only tells the framing. Returns whether the sets changed.
     pub fn handle_record(&mut self, record: &Bytes) -> Result<bool, H264Error> {
-        let mut next = Self::default();
+        let mut next = Self {
+            order: self.order,
+            ..Self::default()
+        };
         if record.first() == Some(&1) {
             next.read_record(record)?;
         } else {
@@ -130,6 +147,12 @@ impl Stream {
         let changed = next.sps != self.sps || next.pps != self.pps;
         *self = next;
         Ok(changed)
+    }
+
+    /// Takes what is known of the order of pictures. Where it permits, [`Self::config`] says for parameter sets that are
+    /// silent about it that nothing is reordered. Returns whether it is news.
+    pub fn set_order(&mut self, order: Order) -> bool {
+        std::mem::replace(&mut self.order, order) != order
     }
 
     /// What a decoder needs; `None` until there is an SPS and a PPS.
@@ -146,7 +169,7 @@ impl Stream {
             decoder_config: self.write_record(&sps),
             codec_string: sps.codec_string(),
             rotation: Rotation::None,
-            reorder_frames: sps.reorder_frames,
+            reorder_frames: self.order.reorder_frames(&sps),
         }))
     }
 
@@ -165,6 +188,7 @@ impl Stream {
             payload: Bytes::new(),
             idr: false,
             recovery_point: false,
+            prediction: Prediction::Forward,
             config_changed: false,
         };
         let mut kept = Vec::with_capacity(nals.len());
@@ -174,6 +198,9 @@ impl Stream {
                 nal_type::SLICE..=nal_type::IDR => {
                     has_slice = true;
                     picture.idr |= nal_type(nal) == nal_type::IDR;
+                    if is_b_slice(nal) {
+                        picture.prediction = Prediction::Bidirectional;
+                    }
                 }
                 nal_type::SEI if nal.len() <= SEI_LENGTH_MAX => {
                     picture.recovery_point |= is_recovery_point(nal);
@@ -262,7 +289,7 @@ impl Stream {
             .sps
             .iter()
             .take(31)
-            .map(|(_, set)| low_delay(set))
+            .map(|(_, set)| self.with_hint(set))
             .collect();
         record.put_u8(0xE0 | count(sps.len()));
         for set in &sps {
@@ -278,13 +305,15 @@ impl Stream {
         }
         record.freeze()
     }
-}
 
-fn low_delay(sps: &Bytes) -> Bytes {
-    Sps::parse(sps)
-        .ok()
-        .and_then(|parsed| parsed.with_low_delay(sps))
-        .map_or_else(|| sps.clone(), Bytes::from)
+    /// A sequence parameter set that says that nothing is reordered, where that is so.
+    fn with_hint(&self, sps: &Bytes) -> Bytes {
+        Sps::parse(sps)
+            .ok()
+            .filter(|parsed| self.order.reorder_frames(parsed) == Some(0))
+            .and_then(|parsed| parsed.with_low_delay(sps))
+            .map_or_else(|| sps.clone(), Bytes::from)
+    }
 }
 
 fn count(sets: usize) -> u8 {
@@ -352,6 +381,17 @@ fn join(nals: &[&[u8]]) -> Bytes {
         payload.put_slice(nal);
     }
     payload.freeze()
+}
+
+/// Whether a slice is of a B picture.
+fn is_b_slice(nal: &[u8]) -> bool {
+    const B: [u32; 2] = [1, 6];
+    if nal_type(nal) != nal_type::SLICE {
+        return false;
+    }
+    // Emulation prevention can stand within the first number only in slices far from the top; the one at the top tells.
+    let mut bits = BitReader::new(&nal[1..]);
+    bits.ue().is_ok() && bits.ue().is_ok_and(|slice_type| B.contains(&slice_type))
 }
 
 /// Whether an SEI unit begins with a recovery point that is reached at once.

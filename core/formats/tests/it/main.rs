@@ -15,6 +15,7 @@ mod h264;
 mod mpegts;
 mod properties;
 mod publisher;
+mod reordering;
 mod session;
 mod timeline;
 mod tracks;

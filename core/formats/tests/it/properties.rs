@@ -9,7 +9,7 @@ use formats::timeline::{Cadence, Clock, Normaliser, Stamp};
 use media::{Event, Timescale, TrackKind, UnixTime};
 use proptest::prelude::*;
 
-use crate::publisher::{Subject, prefixed};
+use crate::publisher::{Sps, Subject, prefixed};
 
 /// One unit of a publisher whose clock does what it likes.
 #[derive(Clone, Debug)]
@@ -48,7 +48,51 @@ fn tick() -> impl Strategy<Value = Tick> {
     })
 }
 
+/// A sequence parameter set that is silent about reordering.
+fn silent_sps() -> impl Strategy<Value = Sps> {
+    (
+        prop::sample::select(vec![66, 77, 88, 100]),
+        1..=1_024_u32,
+        1..=1_024_u32,
+        0..=16_u32,
+        prop::sample::select(vec![0, 2]),
+        0..8_u32,
+        prop::option::of((any::<u32>(), any::<u32>())),
+    )
+        .prop_map(
+            |(profile, columns, rows, references, order_type, crop_bottom, timing)| Sps {
+                profile,
+                columns,
+                rows,
+                references,
+                order_type,
+                crop_bottom: crop_bottom.min(rows * 8 - 1),
+                timing,
+                reorder: None,
+            },
+        )
+}
+
 proptest! {
+    #[test]
+    fn a_set_given_the_hint_is_the_one_that_an_encoder_with_the_hint_writes(silent in silent_sps()) {
+        let original = silent.nal();
+        let parsed = h264::Sps::parse(&original).unwrap();
+        prop_assert!(parsed.is_silent());
+        let rewritten = parsed.with_low_delay(&original).unwrap();
+        // Byte for byte: nothing but the hint differs.
+        let expect = Sps { reorder: Some(0), ..silent }.nal();
+        prop_assert_eq!(&rewritten, &expect);
+        let again = h264::Sps::parse(&rewritten).unwrap();
+        prop_assert_eq!(again.reorder_frames, Some(0));
+        prop_assert_eq!(again.with_low_delay(&rewritten), None, "once is enough");
+        prop_assert_eq!(again.codec_string(), parsed.codec_string());
+        prop_assert_eq!(
+            (again.id, again.width, again.height, again.frame_duration, again.reference_frames),
+            (parsed.id, parsed.width, parsed.height, parsed.frame_duration, parsed.reference_frames)
+        );
+    }
+
     #[test]
     fn decoding_time_grows_and_wall_time_follows_whatever_the_clock_does(ticks in prop::collection::vec(tick(), 1..400)) {
         let mut normaliser = Normaliser::new(Clock::RTMP);
@@ -115,7 +159,10 @@ proptest! {
         let _ = aac::parse_config(&bytes);
         if let Ok(sps) = h264::Sps::parse(&bytes) {
             prop_assert!(sps.width <= h264::SIDE_MAX && sps.height <= h264::SIDE_MAX);
-            let _ = sps.with_low_delay(&bytes);
+            if let Some(rewritten) = sps.with_low_delay(&bytes) {
+                let again = h264::Sps::parse(&rewritten).unwrap();
+                prop_assert_eq!((again.width, again.height, again.reorder_frames), (sps.width, sps.height, Some(0)));
+            }
         }
         let mut stream = h264::Stream::new();
         let _ = stream.handle_record(&bytes);

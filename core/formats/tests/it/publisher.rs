@@ -49,7 +49,7 @@ impl Bits {
 }
 
 /// What a sequence parameter set says.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Sps {
     pub(crate) profile: u32,
     pub(crate) columns: u32,
@@ -108,7 +108,7 @@ impl Sps {
                 .ue(15)
                 .ue(15)
                 .ue(frames)
-                .ue(frames.max(1)),
+                .ue(frames.max(self.references).max(1)),
             None => bits.u(0, 1),
         };
         bits.nal(0x67)
@@ -137,6 +137,8 @@ pub(crate) fn prefixed(nals: &[&[u8]]) -> Vec<u8> {
 
 pub(crate) const IDR: [u8; 5] = [0x65, 0x88, 0x80, 0x10, 0x20];
 pub(crate) const SLICE: [u8; 5] = [0x41, 0x9A, 0x01, 0x02, 0x03];
+/// Of a picture that nothing refers to.
+pub(crate) const B_SLICE: [u8; 5] = [0x01, 0x9E, 0x01, 0x02, 0x03];
 /// 48 kHz, stereo.
 pub(crate) const AAC: [u8; 2] = [0x11, 0x90];
 

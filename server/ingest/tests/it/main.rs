@@ -7,4 +7,5 @@
 
 mod encoders;
 mod hostile;
+mod reorder_hint;
 mod stage;

@@ -15,6 +15,8 @@ pub const SIDE_MAX: u32 = 16_384;
 pub const REFERENCE_FRAMES_MAX: u32 = 16;
 /// The longest SPS NAL unit, in bytes.
 pub const LENGTH_MAX: usize = 4_096;
+/// More than an SPS grows by with a VUI of nothing but bitstream restrictions, in bytes.
+const HINT_MAX: usize = 16;
 
 /// What a sequence parameter set says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +70,10 @@ impl Sps {
         if header & 0x1F != 7 {
             return Err(H264Error::SpsCutOff);
         }
-        parse(&mut BitReader::new(&unescape(payload)))
+        let mut sps = parse(&mut BitReader::new(&unescape(payload)))?;
+        // No encoder's is so long that what it leaves out could not be added.
+        sps.silent = sps.silent.filter(|_| nal.len() <= LENGTH_MAX - HINT_MAX);
+        Ok(sps)
     }
 
     /// RFC 6381, such as `avc1.64001f`.
@@ -79,12 +84,15 @@ impl Sps {
         )
     }
 
-    /// The NAL unit with a VUI that says that nothing is reordered, where that is so and the original does not say it.
+    /// Whether it leaves open how pictures are reordered. [`Self::reorder_frames`] is then what the profile allows.
+    pub fn is_silent(&self) -> bool {
+        self.silent.is_some()
+    }
+
+    /// This NAL unit with a VUI that says that nothing is reordered; `None` if it says how pictures are reordered.
+    /// All else stays as it is, bit by bit. Whether it is true is for the caller to know.
     /// Hardware decoders otherwise hold back as many pictures as they can.
     pub fn with_low_delay(&self, nal: &[u8]) -> Option<Vec<u8>> {
-        if self.reorder_frames != Some(0) {
-            return None;
-        }
         let payload = unescape(nal.get(1..)?);
         let mut bits = BitWriter::default();
         let (Silent::Vui(at) | Silent::Restriction(at)) = self.silent?;

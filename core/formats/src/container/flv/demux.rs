@@ -2,6 +2,8 @@
 //!
 //! In → Out: audio and video tag bodies with RTMP timestamps, and what `onMetaData` says → [`Event`]s.
 //! H.264 and AAC are taken; every other codec is refused by name. A broken audio configuration costs the audio only.
+//! Decoders are told that nothing is reordered as long as that is so. When it turns out otherwise the original parameter
+//! sets are announced, before the next random access point.
 //! Spec: Adobe Flash Video File Format 10.1, E.4.2 "Audio Tags", E.4.3 "Video Tags"; Enhanced RTMP v2, "ExVideoTagHeader",
 //! "ExAudioTagHeader".
 
@@ -57,6 +59,7 @@ pub enum Notice {
 pub struct Demuxer {
     assembler: Assembler,
     h264: h264::Stream,
+    order: h264::OrderWatch,
     audio: AudioState,
     notices: Vec<Notice>,
     broken: u64,
@@ -83,9 +86,12 @@ impl Default for Demuxer {
 impl Demuxer {
     /// A demuxer at the start of a session.
     pub fn new() -> Self {
+        let (mut h264, order) = (h264::Stream::new(), h264::OrderWatch::default());
+        h264.set_order(order.order());
         Self {
             assembler: Assembler::new(Clock::RTMP),
-            h264: h264::Stream::new(),
+            h264,
+            order,
             audio: AudioState::Unknown,
             notices: Vec::new(),
             broken: 0,
@@ -214,7 +220,11 @@ impl Demuxer {
             self.broken += 1;
             return Ok(());
         };
-        if picture.config_changed
+        self.order.handle(&picture, timestamp, composition);
+        let random_access = picture.idr || (keyframe && picture.recovery_point);
+        // Elsewhere a new configuration would cost the pictures up to the next random access point.
+        let order_changed = random_access && self.h264.set_order(self.order.order());
+        if (picture.config_changed || order_changed)
             && let Some(config) = self.h264.config()?
         {
             self.assembler.handle_video_config(config);
@@ -226,7 +236,7 @@ impl Demuxer {
                 composition: composition.into(),
             },
             arrival,
-            random_access: picture.idr || (keyframe && picture.recovery_point),
+            random_access,
             payload: picture.payload,
         });
         Ok(())
