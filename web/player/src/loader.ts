@@ -10,7 +10,7 @@
 import { asPlayerError, PlayerError } from './errors.ts';
 import type { Chunk } from './boxes.ts';
 import { chunkSeconds, type InitSection, mimeType, parseInit } from './init.ts';
-import { bestFirst, initUrl, type ListedSegment, parseMedia, parseMultivariant, segmentUrl, type MediaPlaylist, type Variant } from './playlist.ts';
+import { bestFirst, initUrl, type ListedSegment, parseMedia, parseMultivariant, segmentUrl, startUrl, type MediaPlaylist, type Variant } from './playlist.ts';
 import { type ArrivedChunk, type LoaderEnvironment, SegmentRequest } from './segment_request.ts';
 import { fetchWhole, StatusError, within } from './whole_answer.ts';
 
@@ -417,8 +417,8 @@ export class Loader {
       else if (urgent && !started) return await this.cutOver(variant, this.nearest(from), signal);
       let point: Point = from;
       if (variant.name !== this.variants[0]?.name) {
-        // Asking for its playlist is what starts a rendition that is made on demand; the answer comes when it runs.
-        const text = await this.text(variant.url, signal, LOADER_TIMES.rungStartMs);
+        // Asking for its playlist is what starts a rendition that is made on demand; the answer comes with its first part.
+        const text = await this.text(startUrl(variant.url), signal, LOADER_TIMES.rungStartMs);
         const edge: ListedSegment | undefined = parseMedia(text, variant.url).prefetch[0];
         if (!edge) throw new PlayerError('network', `${variant.name} has no growing segment`);
         point = edge;

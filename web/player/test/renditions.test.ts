@@ -62,6 +62,7 @@ test('a rung that has to be started is waited for, while the picture goes on', a
   for (const i of [2, 3]) server.body('1.10').send(halfSecond(i));
   server.body('1.10').end();
   await clock.advance(10);
+  assert.deepEqual(server.queries, ['/live/x/240p/index.m3u8?announce=prefetch'], 'its first part is enough');
   server.body('1.11').send(halfSecond(4));
   await clock.advance(2_000);
   assert.equal(output.chunks.at(-1), '1.11@180000');
