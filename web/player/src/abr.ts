@@ -7,6 +7,8 @@
 // Down at once; up only when more than enough was proven; whoever fails there waits longer before the next try.
 // Spec: none; `test/adaptation.test.ts` plays it on made-up links and recorded traces.
 
+import type { ServerHint } from './server_hint.ts';
+
 /** One rendition as the policy sees it. */
 export interface AbrRung {
   name: string;
@@ -53,8 +55,8 @@ export interface AbrObservation {
   box: { width: number; height: number } | null;
   saveData: boolean;
   probe: AbrProbe | null;
-  /** The server's view of the connection, where it tells: what it could deliver, and what waits unsent. */
-  hint: { deliveryBps: number | null; unsentBytes: number | null } | null;
+  /** What the server said of the connection since the last observation: how the segment before went on it. */
+  hint: ServerHint | null;
 }
 
 /** What to do now. */
@@ -99,6 +101,8 @@ export interface AbrState {
   probing: boolean;
   holds: Record<string, Wait>;
   bigSinceMs: number | null;
+  /** When the server last said that the path was too narrow. */
+  pressedMs: number;
 }
 
 /** Figures of the policy. Times in milliseconds. */
@@ -131,6 +135,12 @@ const OFFSET_SECONDS = 15;
 const BURST_BYTES = 40_000;
 const OWN_MS = 4_000;
 const TRICKLE_BYTES = 3_000;
+/** Two connections take turns, and a request is sent half a segment early: so many segments back a hint may reach. */
+const HINT_SEGMENTS = 3;
+/** More than a picture or two. */
+const UNSENT_BYTES = 32_000;
+/** How long the server's word is worth something. */
+const PRESSED_MS = 1_000;
 /** A move that is not urgent takes so long to prepare. */
 const TOO_NEAR_S = 0.5;
 
@@ -139,7 +149,7 @@ export function abrStart(nowMs: number): AbrState {
   return {
     playing: null, samples: [], offsets: [], endMs: null, chunkMs: 33, lateMs: 0, late: null, own: { bytes: 0, ms: 0 }, proven: null,
     calmSinceMs: nowMs, downMs: -Infinity, up: null, probeAtMs: nowMs + ABR_POLICY.probeFirstMs, probeWaitMs: ABR_POLICY.probeFirstMs,
-    probing: false, holds: {}, bigSinceMs: null,
+    probing: false, holds: {}, bigSinceMs: null, pressedMs: -Infinity,
   };
 }
 
@@ -215,8 +225,25 @@ function measure(before: AbrState, seen: AbrObservation): AbrState {
   else state.late ??= { sinceMs: nowMs, received: seen.receivedBytes };
   if (state.late || seen.standing) state.calmSinceMs = nowMs;
   noteBurst(state, seen);
-  if (seen.hint?.deliveryBps) prove(state, seen.hint.deliveryBps, nowMs);
+  if (seen.hint) takeHint(state, seen, seen.hint);
   return state;
+}
+
+/** A hint is of the past, on one of two connections: what it says of a path that has been left since is not believed. */
+function takeHint(state: AbrState, seen: AbrObservation, { deliveryBps, limited, unsentBytes }: ServerHint): void {
+  const { nowMs } = seen;
+  if (unsentBytes >= UNSENT_BYTES) state.pressedMs = nowMs;
+  const isNews = nowMs - state.downMs >= HINT_SEGMENTS * seen.segment.targetS * 1_000;
+  if (!isNews || deliveryBps === null) return;
+  // A path that was full carried no more than this, whatever was proven before.
+  if (!limited && deliveryBps < wanted(state, seen)) state.proven = null;
+  prove(state, deliveryBps, nowMs);
+}
+
+/** Bits per second of the rendition that plays: as measured, or as stated. */
+function wanted(state: AbrState, seen: AbrObservation): number {
+  if (state.own.ms >= 1_000) return (state.own.bytes * 8_000) / state.own.ms;
+  return seen.rungs.find((rung) => rung.name === seen.playing)?.bitrateBps ?? 0;
 }
 
 function takeChunk(state: AbrState, seen: AbrObservation, chunk: AbrChunk): void {
@@ -281,14 +308,15 @@ function needsLess(state: AbrState, seen: AbrObservation, at: number): { name: s
   const { late } = state;
   const playing = seen.rungs[at];
   const pictures = seen.rungs.filter((rung) => rung.width > 0).length;
-  if (!late || !playing || seen.hint?.unsentBytes === 0) return null;
+  if (!late || !playing) return null;
   const { nowMs } = seen;
   const lateForMs = nowMs - late.sinceMs;
-  if (lateForMs < ABR_POLICY.fallingMs) return null;
+  const pressed = nowMs - state.pressedMs < PRESSED_MS;
+  if (lateForMs < ABR_POLICY.fallingMs && !pressed) return null;
   const from = sampleAt(state, Math.max(late.sinceMs, nowMs - 1_500)) ?? state.samples[0];
   if (!from) return null;
   const carriedBps = ((seen.receivedBytes - from.received) * 8_000) / Math.max(1, nowMs - from.nowMs);
-  const wantedBps = state.own.ms >= 1_000 ? (state.own.bytes * 8_000) / state.own.ms : playing.bitrateBps;
+  const wantedBps = wanted(state, seen);
   const growth = (ms: number): number => (state.lateMs - (sampleAt(state, nowMs - ms)?.lateMs ?? 0)) / ms;
   // A pause is the publisher's, or a lost packet's; a path that is full has none, unless its queue overflows.
   const [earlier, lately] = [sampleAt(state, nowMs - 300)?.received ?? 0, sampleAt(state, nowMs - 150)?.received ?? 0];
@@ -297,7 +325,7 @@ function needsLess(state: AbrState, seen: AbrObservation, at: number): { name: s
   const falls = growth(200) >= 0.35;
   const fast = falls && ((flows && carriedBps < wantedBps * 0.95) || (trickles && carriedBps < wantedBps * 0.7));
   const slow = flows && lateForMs >= 1_000 && growth(1_000) >= 0.05 && carriedBps < wantedBps * 1.02;
-  if (!fast && !slow) return null;
+  if (!fast && !slow && !pressed) return null;
   const moving = seen.rungs.findIndex((rung) => rung.name === seen.moving);
   const lowest = Math.max(0, pictures - 1);
   let to = seen.rungs.findIndex((rung, i) => i > at && (rung.bitrateBps <= carriedBps * ABR_POLICY.downShare || i === lowest) && !isHeld(state, rung.name, nowMs));

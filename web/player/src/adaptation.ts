@@ -8,6 +8,7 @@ import { type AbrChunk, type AbrObservation, type AbrRung, type AbrState, abrLos
 import type { Variant } from './playlist.ts';
 import { Probe } from './probe.ts';
 import type { LoaderEnvironment } from './segment_request.ts';
+import type { ServerHint } from './server_hint.ts';
 
 /** One quality that a viewer can choose. */
 export interface Rendition {
@@ -29,6 +30,7 @@ export interface LoaderView {
   readonly received: number;
   readonly segment: { phaseS: number; targetS: number };
   readonly sealedUrl: string | null;
+  hint: ServerHint | null;
   moveTo(name: string, urgent?: boolean): void;
 }
 
@@ -121,8 +123,9 @@ export class Adaptation {
       segment: loader.segment,
       saveData: this.saveData,
       probe: this.probe && { state: this.probe.state, bps: this.probe.bps },
-      hint: null,
+      hint: loader.hint,
     };
+    loader.hint = null;
     const { state, action } = abrStep(this.state, this.sample);
     this.state = state;
     if (this.probe && this.probe.state !== 'running') this.probe = null;

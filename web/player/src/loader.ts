@@ -12,6 +12,7 @@ import type { Chunk } from './boxes.ts';
 import { chunkSeconds, type InitSection, mimeType, parseInit } from './init.ts';
 import { bestFirst, initUrl, type ListedSegment, parseMedia, parseMultivariant, segmentUrl, startUrl, type MediaPlaylist, type Variant } from './playlist.ts';
 import { type ArrivedChunk, type LoaderEnvironment, SegmentRequest } from './segment_request.ts';
+import type { ServerHint } from './server_hint.ts';
 import { fetchWhole, StatusError, within } from './whole_answer.ts';
 
 /** How the broadcast stands, as far as the network shows it. */
@@ -94,6 +95,8 @@ export class Loader {
   bytes = 0;
   /** Bytes of media that have come, those of unfinished chunks included. */
   received = 0;
+  /** What the server said last of the connection; whoever has read it sets it to null. */
+  hint: ServerHint | null = null;
   private readonly abort = new AbortController();
   private state: LoaderState | null = null;
   /** Best first; the first, `source`, is always there. */
@@ -282,8 +285,13 @@ export class Loader {
 
   private open(variant: Variant, { epoch, msn }: Point): SegmentRequest {
     const target = { rendition: variant.name, epoch, msn, url: segmentUrl(variant.url, epoch, msn) };
-    return new SegmentRequest(this.env, target, this.abort.signal, (bytes) => {
-      this.received += bytes;
+    return new SegmentRequest(this.env, target, this.abort.signal, {
+      bytes: (count) => {
+        this.received += count;
+      },
+      hint: (hint) => {
+        this.hint = hint;
+      },
     });
   }
 

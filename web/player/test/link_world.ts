@@ -30,6 +30,8 @@ export interface Wish {
   /** Renditions that never come. */
   broken?: readonly string[];
   rungs?: readonly AbrRung[];
+  /** The server tells at each segment what the link carried so many milliseconds ago. */
+  hintAgeMs?: number;
 }
 
 /** What came of it. */
@@ -67,6 +69,7 @@ export function watchOver(wish: Wish): Course {
   let playing = rungs[0]?.name ?? '';
   let made = 0;
   let skipTo = 0;
+  let hint: AbrObservation['hint'] = null;
   let queue: Pending[] = [];
   let sentFrames = 45; // the join begins in the middle of a segment
   let arrived: AbrChunk[] = [];
@@ -97,6 +100,9 @@ export function watchOver(wish: Wish): Course {
         playing = moving.name;
         moving = null;
         course.switches.push({ atMs: now, to: playing });
+      }
+      if (made % FRAMES === FRAMES / 2 && wish.hintAgeMs !== undefined) {
+        hint = { deliveryBps: wish.rate(Math.max(0, now - wish.hintAgeMs)), limited: queue.length === 0, unsentBytes: 0 };
       }
       if (made >= skipTo) queue.push(frame(made, playing));
       made += 1;
@@ -171,8 +177,9 @@ export function watchOver(wish: Wish): Course {
         nowMs: now + rttMs / 2, rungs, playing: shown, moving: moving?.name ?? (playing === shown ? null : playing), chunks: arrived, receivedBytes: received,
         bufferS: Math.max(0, endMs - position) / 1000, targetS: targetMs / 1000, standing: standingSince !== null && now - standingSince > 100,
         segment: { phaseS: ((endMs / FRAME_MS) % FRAMES) / 30, targetS: 2 }, box: wish.box ?? null, saveData: wish.saveData ?? false,
-        probe: probe?.result ?? null, hint: null,
+        probe: probe?.result ?? null, hint,
       });
+      hint = null;
       arrived = [];
       state = step.state;
       if (probe && probe.result?.state !== 'running') probe = null;

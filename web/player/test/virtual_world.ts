@@ -104,6 +104,8 @@ export class FakeServer {
   /** Statuses other than 200, by path. */
   readonly refusals = new Map<string, number>();
   unreachable = false;
+  /** What the server says of the connection. */
+  hint: string | null = null;
   mediaPlaylist = '';
   /** The one rendition of the multivariant playlist. */
   variant = 'source/index.m3u8';
@@ -198,7 +200,7 @@ export class FakeServer {
       end();
       release();
     };
-    return new Response(body.stream);
+    return new Response(body.stream, { headers: this.hint === null ? {} : { 'CMSD-Dynamic': this.hint } });
   }
 }
 
