@@ -35,9 +35,9 @@ export class Probe implements AbrProbe {
     void this.run();
   }
 
-  /** Gives up. */
+  /** Ends it; if enough has come to tell, that counts. */
   stop(): void {
-    if (this.state === 'running') this.state = 'failed';
+    if (this.state === 'running') this.state = this.bps > 0 ? 'done' : 'failed';
     this.abort.abort();
   }
 
@@ -45,21 +45,19 @@ export class Probe implements AbrProbe {
     void this.env.sleep(TIMEOUT_MS, this.abort.signal).then(() => this.stop());
     try {
       const promised = await this.fetch(TRAIN_BYTES);
-      if (promised >= this.want.bps * PROMISE) {
-        const bps = await this.fetch(this.want.bytes);
-        if (bps > 0 && this.state === 'running') {
-          this.bps = bps;
-          this.state = 'done';
-        }
-      }
+      if (promised >= this.want.bps * PROMISE) await this.fetch(this.want.bytes, (bps) => this.note(bps));
     } catch {
       // Whatever it was: nothing is known.
     }
     this.stop();
   }
 
-  /** The rate at which `enough` bytes came, or 0 when there are not so many. */
-  private async fetch(enough: number): Promise<number> {
+  private note(bps: number): void {
+    if (this.state === 'running') this.bps = bps;
+  }
+
+  /** The rate at which `enough` bytes came, or 0 when there are not so many; told from the half on. */
+  private async fetch(enough: number, tell?: (bps: number) => void): Promise<number> {
     const { signal } = this.abort;
     const headers = { Range: `bytes=0-${enough - 1}` };
     const response = await this.env.fetch(this.url, { signal, headers, cache: 'no-store', credentials: 'omit', priority: 'low' });
@@ -73,12 +71,18 @@ export class Probe implements AbrProbe {
       const now = { atMs: this.env.nowMs(), bytes };
       first ??= now;
       if (bytes >= enough / 3) counted ??= now;
+      const bps = counted && bytes >= enough / 2 ? rateOf(first, counted, now) : 0;
+      if (bps > 0) tell?.(bps);
       if (!done && bytes < enough) continue;
       if (!done) await reader.cancel();
-      if (!counted || bytes < enough / 2) return 0;
-      // What came in one read came faster than the clock can tell.
-      const rate = (from: Mark): number => (Math.max(bytes - from.bytes, bytes / 4) * 8_000) / Math.max(3, now.atMs - from.atMs);
-      return Math.min(rate(counted), LUMP * rate(first));
+      return bps;
     }
   }
+}
+
+/** The rate from `counted` to `now`, in bits per second; the whole since `first` keeps it from being a lump's. */
+function rateOf(first: Mark, counted: Mark, now: Mark): number {
+  // What came in one read came faster than the clock can tell.
+  const rate = (from: Mark): number => (Math.max(now.bytes - from.bytes, now.bytes / 4) * 8_000) / Math.max(3, now.atMs - from.atMs);
+  return Math.min(rate(counted), LUMP * rate(first));
 }
