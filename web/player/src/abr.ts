@@ -103,6 +103,8 @@ export interface AbrState {
   bigSinceMs: number | null;
   /** When the server last said that the path was too narrow. */
   pressedMs: number;
+  /** The highest rate that the server has told. */
+  toldBps: number;
 }
 
 /** Figures of the policy. Times in milliseconds. */
@@ -135,8 +137,8 @@ const OFFSET_SECONDS = 15;
 const BURST_BYTES = 40_000;
 const OWN_MS = 4_000;
 const TRICKLE_BYTES = 3_000;
-/** Two connections take turns, and a request is sent half a segment early: so many segments back a hint may reach. */
-const HINT_SEGMENTS = 3;
+/** A rate that the server tells is news when it is so many times the highest before. */
+const NEWS = 1.2;
 /** More than a picture or two. */
 const UNSENT_BYTES = 32_000;
 /** How long the server's word is worth something. */
@@ -149,7 +151,7 @@ export function abrStart(nowMs: number): AbrState {
   return {
     playing: null, samples: [], offsets: [], endMs: null, chunkMs: 33, lateMs: 0, late: null, own: { bytes: 0, ms: 0 }, proven: null,
     calmSinceMs: nowMs, downMs: -Infinity, up: null, probeAtMs: nowMs + ABR_POLICY.probeFirstMs, probeWaitMs: ABR_POLICY.probeFirstMs,
-    probing: false, holds: {}, bigSinceMs: null, pressedMs: -Infinity,
+    probing: false, holds: {}, bigSinceMs: null, pressedMs: -Infinity, toldBps: 0,
   };
 }
 
@@ -229,15 +231,22 @@ function measure(before: AbrState, seen: AbrObservation): AbrState {
   return state;
 }
 
-/** A hint is of the past, on one of two connections: what it says of a path that has been left since is not believed. */
+/** A hint is of the past: kernels keep the highest rate of a connection until a slower one fills the path. So it proves nothing. */
 function takeHint(state: AbrState, seen: AbrObservation, { deliveryBps, limited, unsentBytes }: ServerHint): void {
   const { nowMs } = seen;
   if (unsentBytes >= UNSENT_BYTES) state.pressedMs = nowMs;
-  const isNews = nowMs - state.downMs >= HINT_SEGMENTS * seen.segment.targetS * 1_000;
-  if (!isNews || deliveryBps === null) return;
+  if (deliveryBps === null) return;
+  const next = better(seen);
+  // What was told before is no news, and good news is worth a look at once.
+  if (next && deliveryBps >= next.bitrateBps * ABR_POLICY.upFactor && deliveryBps > state.toldBps * NEWS) state.probeAtMs = Math.min(state.probeAtMs, nowMs);
+  state.toldBps = Math.max(state.toldBps, deliveryBps);
   // A path that was full carried no more than this, whatever was proven before.
   if (!limited && deliveryBps < wanted(state, seen)) state.proven = null;
-  prove(state, deliveryBps, nowMs);
+}
+
+/** The rendition above the one that plays. */
+function better(seen: AbrObservation): AbrRung | undefined {
+  return seen.rungs[seen.rungs.findIndex((rung) => rung.name === seen.playing) - 1];
 }
 
 /** Bits per second of the rendition that plays: as measured, or as stated. */
@@ -253,7 +262,7 @@ function takeChunk(state: AbrState, seen: AbrObservation, chunk: AbrChunk): void
   const excessMs = offset - best;
   if (chunk.keyframe && chunk.bytes > 8_000 && excessMs > 1 && excessMs < 1_000) {
     const bps = (chunk.bytes * 8_000) / excessMs;
-    const next = seen.rungs[seen.rungs.findIndex((rung) => rung.name === seen.playing) - 1];
+    const next = better(seen);
     // Too coarse to trust, good enough to ask again soon.
     if (next && bps > 2 * next.bitrateBps) state.probeAtMs = Math.min(state.probeAtMs, chunk.arrivalMs + ABR_POLICY.probeFirstMs);
   }
@@ -292,7 +301,7 @@ function settleProbe(state: AbrState, seen: AbrObservation): void {
   const running = seen.probe?.state === 'running';
   if (state.probing && !running) {
     const bps = seen.probe?.state === 'done' ? seen.probe.bps : 0;
-    const next = seen.rungs[seen.rungs.findIndex((rung) => rung.name === seen.playing) - 1];
+    const next = better(seen);
     const enough = next !== undefined && bps >= next.bitrateBps * ABR_POLICY.upFactor;
     if (enough) state.proven = { bps, atMs: seen.nowMs };
     // A path that has been narrow for minutes is asked less often.
@@ -379,14 +388,14 @@ function isCalm(state: AbrState, seen: AbrObservation): boolean {
 function raise(state: AbrState, seen: AbrObservation, { at, cap }: { at: number; cap: number }, action: AbrAction): void {
   const { nowMs } = seen;
   const proven = state.proven && nowMs - state.proven.atMs < ABR_POLICY.provenMs ? state.proven.bps : 0;
-  const better = seen.rungs.slice(cap, at).filter((rung) => !isHeld(state, rung.name, nowMs));
-  const worthIt = better.find((rung) => rung.bitrateBps * ABR_POLICY.upFactor <= proven);
+  const free = seen.rungs.slice(cap, at).filter((rung) => !isHeld(state, rung.name, nowMs));
+  const worthIt = free.find((rung) => rung.bitrateBps * ABR_POLICY.upFactor <= proven);
   if (worthIt) {
     action.move = { name: worthIt.name, urgent: false };
     state.up = { name: worthIt.name, atMs: nowMs };
     return;
   }
-  const [best, next] = [better[0], better.at(-1)];
+  const [best, next] = [free[0], free.at(-1)];
   if (!best || !next || nowMs < state.probeAtMs) return;
   // Enough bytes that the best would be proven over half a second.
   const bytes = Math.min(600_000, Math.max(64_000, Math.round((best.bitrateBps * ABR_POLICY.upFactor) / 16)));

@@ -130,11 +130,29 @@ test('what waits unsent at the server makes a rendition that comes late go at on
   assert.equal(movesWith('source', 0, { deliveryBps: null, limited: false, unsentBytes: 60_000 }), undefined, 'it is in time');
 });
 
-test('a rate that the server has seen is proof enough to go up, without a probe', () => {
+test('a rate that the server has seen is looked into at once, once, and proves nothing', () => {
   const hint = { deliveryBps: 5_000_000, limited: true, unsentBytes: 0 };
-  assert.equal(movesWith('480p', 0, hint, 3), 'source');
-  assert.equal(movesWith('480p', 0, { ...hint, deliveryBps: 3_000_000 }, 3), undefined, 'it is not enough');
-  assert.equal(movesWith('480p', 0, null, 3), undefined);
+  const at = (seen: Partial<AbrObservation>): AbrObservation => ({
+    nowMs: 0, rungs: RUNGS, playing: '480p', moving: null, bufferS: 0.3, targetS: 0.3, standing: false, box: null, saveData: false, chunks: [],
+    receivedBytes: 0, segment: { phaseS: 0.5, targetS: 2 }, probe: null, hint: null, ...seen,
+  });
+  const probes = (told: AbrObservation['hint']): number[] => {
+    let state = abrStart(0);
+    const found: number[] = [];
+    for (let now = 0; now < 9_000; now += 50) {
+      const chunks = [{ arrivalMs: now, endMs: now - 100, bytes: 2_000, keyframe: false }];
+      const probe = found.at(-1) === now - 50 ? { state: 'failed' as const, bps: 0 } : null;
+      const next = abrStep(state, at({ nowMs: now, chunks, receivedBytes: now * 40, probe, hint: now % 2_000 === 0 && now > 0 ? told : null }));
+      assert.equal(next.action.move, null);
+      if (next.action.probe) found.push(now);
+      state = next.state;
+    }
+    return found;
+  };
+  assert.deepEqual(probes(null), [1_500, 4_550]);
+  assert.deepEqual(probes({ ...hint, deliveryBps: 3_000_000 }), [1_500, 4_550], 'it is not enough');
+  assert.deepEqual(probes(hint).slice(0, 2), [1_500, 2_000]);
+  assert.equal(probes(hint).length, 3);
 });
 
 test('what the server tells of a path that is gone does no harm', () => {
