@@ -4,7 +4,7 @@
 // First the packets that a server sends at once: how far they are apart when they come is what the path carries, and they are too
 // few to fill its queue. Only where they promise enough, more is fetched, of which the first third is not counted: a connection
 // has to find its speed.
-// Spec: Fetch, "Body"; RFC 9110, "Range"; RFC 6928 (initial window of ten packets).
+// Spec: Fetch, "Body"; RFC 9110, "Range"; RFC 6928 (an initial window of ten packets; seven are taken).
 
 import type { LoaderEnvironment } from './segment_request.ts';
 import type { AbrProbe } from './abr.ts';
@@ -12,7 +12,7 @@ import type { AbrProbe } from './abr.ts';
 const TIMEOUT_MS = 1_500;
 /** What comes in a lump behind a lost packet seems faster than the path: never believed beyond so many times the whole. */
 const LUMP = 1.5;
-const TRAIN_BYTES = 14_000;
+const TRAIN_BYTES = 10_000;
 /** A short train is a coarse measure: most of what is needed is a promise. */
 const PROMISE = 0.8;
 

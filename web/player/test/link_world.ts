@@ -128,7 +128,7 @@ export function watchOver(wish: Wish): Course {
       probe.left -= used;
       budget += shares === 2 ? budget - used : 0;
       if (!probe.counted && probe.left <= (probe.bytes * 2) / 3) probe.counted = { atMs: now, left: probe.left };
-      if (probe.left <= 0 && probe.bytes === 14_000) probe.result = { state: 'failed', bps: 0 };
+      if (probe.left <= 0 && probe.bytes === 10_000) probe.result = { state: 'failed', bps: 0 };
       else if (probe.left <= 0 && probe.counted) probe.result = { state: 'done', bps: ((probe.counted.left - probe.left) * 8_000) / Math.max(10, now - probe.counted.atMs) };
       else if (now - probe.atMs > 1_500) probe.result = { state: 'failed', bps: 0 };
     }
@@ -188,7 +188,7 @@ export function watchOver(wish: Wish): Course {
       else if (step.action.probe && step.action.probe !== 'stop') {
         course.probes += 1;
         const few = wish.rate(now) < step.action.probe.bps / 2;
-        probe = { left: few ? 14_000 : step.action.probe.bytes, bytes: few ? 14_000 : step.action.probe.bytes, atMs: now, counted: null, result: { state: 'running', bps: 0 } };
+        probe = { left: few ? 10_000 : step.action.probe.bytes, bytes: few ? 10_000 : step.action.probe.bytes, atMs: now, counted: null, result: { state: 'running', bps: 0 } };
       }
       if (move && wish.broken?.includes(move.name)) state = abrLost(state, move.name, now);
       else if (move) moving = { ...move, readyMs: now + 2 * rttMs + 60 + (move.name === 'source' ? 0 : (wish.coldMs ?? 0)) };
