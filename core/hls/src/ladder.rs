@@ -62,6 +62,30 @@ impl Rung {
     pub fn codec_string(&self) -> String {
         format!("avc1.6400{:02x}", self.level)
     }
+
+    /// The source itself, encoded anew in its own size (to the nearest even pixel) for players that cannot take it as it
+    /// is. A tenth of a bit for each pixel of each picture is what a moving picture needs at most to look the same.
+    pub fn repaired(source: &VideoConfig) -> Self {
+        const LEAST_BPS: u64 = 500_000;
+        const MOST_BPS: u64 = 20_000_000;
+        let short = source.width.min(source.height);
+        let (width, height) = (
+            scaled(source.width, short, short),
+            scaled(source.height, short, short),
+        );
+        let frame = source.frame_duration.unwrap_or(USUAL_FRAME);
+        let pixels_per_second = (u64::from(width) * u64::from(height))
+            .saturating_mul(1_000_000_000)
+            / frame.as_nanos().max(1);
+        let bitrate_bps = (pixels_per_second / 10).clamp(LEAST_BPS, MOST_BPS);
+        Self {
+            name: RenditionName::Source,
+            width,
+            height,
+            bitrate_bps: u32::try_from(bitrate_bps).unwrap_or(u32::MAX),
+            level: level(width, height, source.frame_duration),
+        }
+    }
 }
 
 impl Ladder {
@@ -115,6 +139,9 @@ fn scaled(side: u32, lines: u32, short: u32) -> u32 {
     u32::try_from(exact_halves * 2).unwrap_or(u32::MAX).max(2)
 }
 
+/// What a picture is taken to last where the source does not say.
+const USUAL_FRAME: Duration = Duration::from_nanos(33_333_333);
+
 /// Levels with the macroblocks a second and a picture that they allow (ITU-T H.264, table A-1).
 const LEVELS: [(u8, u64, u64); 9] = [
     (21, 19_800, 792),
@@ -144,8 +171,8 @@ mod tests {
     use bytes::Bytes;
     use media::{Rotation, VideoCodec};
 
-    fn check(width: u32, height: u32, expect: &str) {
-        let source = VideoConfig {
+    fn source(width: u32, height: u32) -> VideoConfig {
+        VideoConfig {
             codec: VideoCodec::H264,
             width,
             height,
@@ -154,13 +181,33 @@ mod tests {
             codec_string: String::new(),
             rotation: Rotation::None,
             reorder_frames: None,
-        };
-        let rungs = Ladder::default().rungs(&source);
+            scan: media::Scan::Progressive,
+        }
+    }
+
+    fn check(width: u32, height: u32, expect: &str) {
+        let rungs = Ladder::default().rungs(&source(width, height));
         let text: Vec<_> = rungs
             .iter()
             .map(|rung| format!("{} {}x{}", rung.name, rung.width, rung.height))
             .collect();
         assert_eq!(text.join(", "), expect, "{width}x{height}");
+    }
+
+    #[test]
+    fn a_repaired_source_keeps_its_size_to_the_nearest_even_pixel() {
+        let repaired = |width, height, fps: u64| {
+            let rung = Rung::repaired(&VideoConfig {
+                frame_duration: Some(Duration::from_nanos(1_000_000_000 / fps)),
+                ..source(width, height)
+            });
+            (rung.width, rung.height, rung.bitrate_bps / 1_000)
+        };
+        assert_eq!(repaired(1280, 720, 25), (1280, 720, 2_304));
+        assert_eq!(repaired(853, 480, 25), (854, 480, 1_024));
+        assert_eq!(repaired(480, 853, 25), (480, 854, 1_024));
+        assert_eq!(repaired(1, 1, 25), (2, 2, 500));
+        assert_eq!(repaired(7680, 4320, 50), (7680, 4320, 20_000));
     }
 
     #[test]

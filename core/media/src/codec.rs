@@ -42,6 +42,16 @@ impl Rotation {
     }
 }
 
+/// Whether pictures may be made of two fields, each of every other line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scan {
+    /// Whole pictures only.
+    #[default]
+    Progressive,
+    /// Fields may occur.
+    Interlaced,
+}
+
 /// What is known of a video track before its first access unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoConfig {
@@ -61,6 +71,16 @@ pub struct VideoConfig {
     pub rotation: Rotation,
     /// How many pictures a decoder must hold back for reordering, if the stream says so; 0 means none.
     pub reorder_frames: Option<u8>,
+    /// Whether fields may occur.
+    pub scan: Scan,
+}
+
+impl VideoConfig {
+    /// Whether browsers can be relied upon to decode it: no more than 8 bits a sample, no more colour than 4:2:0.
+    pub fn is_for_browsers(&self) -> bool {
+        // `avcC`: version, then `profile_idc`: High 10, High 4:2:2, High 4:4:4 Predictive, CAVLC 4:4:4 Intra.
+        !matches!(self.decoder_config.get(1), Some(110 | 122 | 244 | 44))
+    }
 }
 
 /// What is known of an audio track before its first access unit.

@@ -11,7 +11,7 @@ mod time;
 mod track;
 
 pub use access_unit::AccessUnit;
-pub use codec::{AudioCodec, AudioConfig, Rotation, VideoCodec, VideoConfig};
+pub use codec::{AudioCodec, AudioConfig, Rotation, Scan, VideoCodec, VideoConfig};
 pub use event::{DiscontinuityReason, EndReason, Event, Feedback};
 pub use ids::{BroadcastId, Epoch, IdError, Msn, RenditionName, SegmentId};
 pub use time::{Delta, Duration, Rounding, Timescale, Timestamp, UnixTime};

@@ -141,6 +141,7 @@ impl Synthetic {
                 codec_string: h264::CODEC_STRING.to_owned(),
                 rotation: Rotation::None,
                 reorder_frames: Some(0),
+                scan: media::Scan::Progressive,
             }),
         }];
         if self.settings.sound {

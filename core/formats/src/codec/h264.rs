@@ -170,6 +170,7 @@ impl Stream {
             codec_string: sps.codec_string(),
             rotation: Rotation::None,
             reorder_frames: self.order.reorder_frames(&sps),
+            scan: sps.scan,
         }))
     }
 

@@ -24,6 +24,7 @@ pub(crate) fn video(rotation: Rotation) -> Track {
         codec_string: "avc1.64001f".into(),
         rotation,
         reorder_frames: Some(0),
+        scan: media::Scan::Progressive,
     };
     Track {
         id: TrackId::VIDEO,

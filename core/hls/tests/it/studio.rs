@@ -30,6 +30,7 @@ pub(crate) fn video_track(width: u32, height: u32, frame: Option<Duration>) -> T
         codec_string: "avc1.64001f".into(),
         rotation: Rotation::None,
         reorder_frames: Some(0),
+        scan: media::Scan::Progressive,
     };
     Track {
         id: TrackId::VIDEO,

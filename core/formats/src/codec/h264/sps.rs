@@ -4,7 +4,7 @@
 //! A level that is too low for the picture is let through: several hardware encoders write one, and decoders play it.
 //! Spec: ITU-T H.264, 7.3.2.1.1 "Sequence parameter set data syntax", E.1.1 "VUI parameters syntax".
 
-use media::{Duration, Rounding, Timescale, Timestamp};
+use media::{Duration, Rounding, Scan, Timescale, Timestamp};
 
 use super::H264Error;
 use crate::codec::bits::{BitReader, BitWriter, OutOfBits};
@@ -39,6 +39,8 @@ pub struct Sps {
     pub width: u32,
     /// Shown height in pixels.
     pub height: u32,
+    /// Whether pictures may be made of fields.
+    pub scan: Scan,
     /// How long a picture lasts, if the VUI says so and it is plausible (1/300 s to 2 s).
     pub frame_duration: Option<Duration>,
     /// How many pictures a decoder must hold back for reordering, if it can be told.
@@ -184,7 +186,8 @@ fn parse(bits: &mut BitReader<'_>) -> Result<Sps, H264Error> {
         return Err(H264Error::ReferenceFrames(references));
     }
     bits.bit()?;
-    let (width, height) = picture_size(bits, if separate_planes { 0 } else { chroma_format })?;
+    let (width, height, scan) =
+        picture_size(bits, if separate_planes { 0 } else { chroma_format })?;
     let vui_flag = bits.position();
     let vui = if bits.bit()? {
         vui(bits)
@@ -207,6 +210,7 @@ fn parse(bits: &mut BitReader<'_>) -> Result<Sps, H264Error> {
         bit_depth_chroma_minus8: low_byte(chroma),
         width,
         height,
+        scan,
         frame_duration: vui.frame_duration,
         reorder_frames: vui.reorder_frames.or(cannot_reorder.then_some(0)),
         reference_frames: references,
@@ -257,15 +261,22 @@ fn picture_order(bits: &mut BitReader<'_>, order_type: u32) -> Result<(), H264Er
     Ok(())
 }
 
-/// Shown width and height, after cropping.
-fn picture_size(bits: &mut BitReader<'_>, chroma_array: u32) -> Result<(u32, u32), H264Error> {
+/// Shown width and height, after cropping, and whether fields may occur.
+fn picture_size(
+    bits: &mut BitReader<'_>,
+    chroma_array: u32,
+) -> Result<(u32, u32, Scan), H264Error> {
     let (columns, rows) = (bits.ue()?, bits.ue()?);
     let frames_only = bits.bit()?;
     if !frames_only {
         bits.bit()?;
     }
     bits.bit()?;
-    let fields = if frames_only { 1 } else { 2 };
+    let (fields, scan) = if frames_only {
+        (1, Scan::Progressive)
+    } else {
+        (2, Scan::Interlaced)
+    };
     let side = |units: u32, unit: u32| {
         units
             .checked_add(1)
@@ -276,7 +287,7 @@ fn picture_size(bits: &mut BitReader<'_>, chroma_array: u32) -> Result<(u32, u32
         return Err(H264Error::PictureTooLarge);
     };
     if !bits.bit()? {
-        return Ok((width, height));
+        return Ok((width, height, scan));
     }
     let crop = [bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?].map(u64::from);
     let unit_x = if matches!(chroma_array, 1 | 2) { 2 } else { 1 };
@@ -287,6 +298,7 @@ fn picture_size(bits: &mut BitReader<'_>, chroma_array: u32) -> Result<(u32, u32
     Ok((
         u32::try_from(width).unwrap_or(SIDE_MAX),
         u32::try_from(height).unwrap_or(SIDE_MAX),
+        scan,
     ))
 }
 
