@@ -1,18 +1,34 @@
 //! The encoder's command line.
 //!
 //! In → Out: configuration and rungs → ffmpeg's arguments: FLV in on stdin, one FLV out a rung on descriptors 3, 4, ….
-//! One decode serves all rungs. Key frames come exactly where the source has them, stamps are the source's own, and
-//! nothing waits: no probing, no lookahead, no B-frames, one thread a coder so that no frame is held for a neighbour.
+//! One decode serves all rungs. Key frames come exactly where the source has them, or on their own where the source's are
+//! of no use; stamps are the source's own, and nothing waits: no probing, no lookahead, no B-frames, one thread a coder so that no frame is held for a neighbour.
 //! Spec: ffmpeg 5.1 documentation, "Main options", "Video Options", "flv" muxer.
 
 use hls::ladder::Rung;
 
+use media::Scan;
+
 use crate::Config;
+
+/// Where key frames come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// Where the source has them.
+    Source,
+    /// Two seconds apart, the first picture on.
+    Own,
+}
 
 /// The descriptor of the first rung's output; the others follow.
 pub(crate) const FIRST_OUTPUT: i32 = 3;
 
-pub(crate) fn encode(config: &Config, rungs: &[Rung]) -> Vec<String> {
+pub(crate) fn encode(config: &Config, rungs: &[Rung], keys: Keys, scan: Scan) -> Vec<String> {
+    let keys = match keys {
+        Keys::Source => "source",
+        // A little less than two seconds: stamps are rounded.
+        Keys::Own => "expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+1.99))",
+    };
     let mut arguments = words("-hide_banner -loglevel error -nostdin -nostats");
     // `-fflags nobuffer` is left out on purpose: it loses the probed packets, and with them the whole first GOP.
     arguments.extend(words(
@@ -21,7 +37,7 @@ pub(crate) fn encode(config: &Config, rungs: &[Rung]) -> Vec<String> {
     arguments.extend(words(
         "-filter_threads 1 -filter_complex_threads 1 -filter_complex",
     ));
-    arguments.push(graph(rungs));
+    arguments.push(graph(rungs, scan));
     for (index, rung) in rungs.iter().enumerate() {
         arguments.extend([
             "-map".to_owned(),
@@ -39,8 +55,9 @@ pub(crate) fn encode(config: &Config, rungs: &[Rung]) -> Vec<String> {
         let (whole, tenth) = (rung.level / 10, rung.level % 10);
         arguments.extend(words(&format!("-profile:v high -level:v {whole}.{tenth}")));
         arguments.extend(words(
-            "-bf 0 -force_key_frames source -forced-idr 1 -g 9999 -sc_threshold 0",
+            "-bf 0 -forced-idr 1 -g 9999 -sc_threshold 0 -force_key_frames",
         ));
+        arguments.push(keys.to_owned());
         arguments.extend(words(
             "-fps_mode passthrough -enc_time_base 1:1000 -flush_packets 1",
         ));
@@ -75,12 +92,17 @@ fn still(width: u32, filter: &str, coder: &str) -> Vec<String> {
     arguments
 }
 
-fn graph(rungs: &[Rung]) -> String {
+fn graph(rungs: &[Rung], scan: Scan) -> String {
     let outputs = (0..rungs.len())
         .map(|index| format!("[s{index}]"))
         .collect::<Vec<_>>()
         .concat();
-    let split = format!("[0:v]split={}{outputs}", rungs.len());
+    // Weaving fields into pictures costs one picture of delay.
+    let progressive = match scan {
+        Scan::Progressive => "",
+        Scan::Interlaced => "yadif=deint=interlaced,",
+    };
+    let split = format!("[0:v]{progressive}split={}{outputs}", rungs.len());
     let scales = rungs.iter().enumerate().map(|(index, rung)| {
         let (width, height) = (rung.width, rung.height);
         format!(
@@ -115,7 +137,7 @@ mod tests {
             rung(RenditionName::P480, 854, 480, 1_100_000),
             rung(RenditionName::P240, 426, 240, 400_000),
         ];
-        let line = encode(&Config::default(), &rungs).join(" ");
+        let line = encode(&Config::default(), &rungs, Keys::Source, Scan::Progressive).join(" ");
         assert_eq!(line.matches("-i pipe:0").count(), 1);
         assert!(
             line.contains("[0:v]split=2[s0][s1];[s0]scale=854:480"),

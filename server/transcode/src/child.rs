@@ -11,7 +11,7 @@ use bytes::Bytes;
 use command_fds::{CommandFdExt, FdMapping};
 use formats::container::flv::file::{Reader, Tag};
 use hls::ladder::Rung;
-use media::RenditionName;
+use media::{RenditionName, Scan};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::process::{ChildStdin, Command};
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Config;
-use crate::arguments::{self, FIRST_OUTPUT};
+use crate::arguments::{self, FIRST_OUTPUT, Keys};
 use crate::sandbox;
 use crate::supervisor::Generation;
 
@@ -41,14 +41,21 @@ pub(crate) enum FromChild {
 /// A running process. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Child {
-    input: mpsc::Sender<Bytes>,
+    input: Option<mpsc::Sender<Bytes>>,
     task: JoinHandle<()>,
 }
 
 impl Child {
     /// Gives the process a tag; `false` when it does not keep up or is gone, and the tag was dropped.
     pub(crate) fn feed(&self, tag: Bytes) -> bool {
-        self.input.try_send(tag).is_ok()
+        self.input
+            .as_ref()
+            .is_some_and(|input| input.try_send(tag).is_ok())
+    }
+
+    /// Nothing follows: the process gives the pictures that it holds back, and ends.
+    pub(crate) fn finish(&mut self) {
+        self.input = None;
     }
 }
 
@@ -59,22 +66,36 @@ impl Drop for Child {
     }
 }
 
-/// Starts a process for `rungs`; what it says goes to `output`.
+/// What a process is to make.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) rungs: Vec<Rung>,
+    pub(crate) keys: Keys,
+    /// The source's.
+    pub(crate) scan: Scan,
+}
+
+/// Starts a process for `order`; what it says goes to `output`.
 pub(crate) fn spawn_child(
     config: &Config,
     generation: Generation,
-    rungs: &[Rung],
+    order: &Order,
     output: mpsc::Sender<FromChild>,
 ) -> io::Result<Child> {
     let mut command = std::process::Command::new(&config.ffmpeg);
-    command.args(arguments::encode(config, rungs));
+    command.args(arguments::encode(
+        config,
+        &order.rungs,
+        order.keys,
+        order.scan,
+    ));
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     let mut readers = Vec::new();
     let mut mappings = Vec::new();
-    for (child_fd, rung) in (FIRST_OUTPUT..).zip(rungs) {
+    for (child_fd, rung) in (FIRST_OUTPUT..).zip(&order.rungs) {
         let (sender, receiver) = pipe::pipe()?;
         mappings.push(FdMapping {
             parent_fd: sender.into_blocking_fd()?,
@@ -110,7 +131,10 @@ pub(crate) fn spawn_child(
         drop(output.send(FromChild::Ended(generation)).await);
     });
     metrics::gauge!("nearcast_transcode_processes").increment(1);
-    Ok(Child { input, task })
+    Ok(Child {
+        input: Some(input),
+        task,
+    })
 }
 
 async fn write(mut stdin: ChildStdin, mut queue: mpsc::Receiver<Bytes>) {

@@ -20,11 +20,23 @@ pub enum Mode {
     Never,
 }
 
+/// What becomes of a source that players cannot take as it is, or not soon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourcePolicy {
+    /// It is passed on untouched; the publisher is advised.
+    #[default]
+    Pass,
+    /// It is encoded anew, in its own size.
+    Repair,
+}
+
 /// Settings of every broadcast's transcoder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// When rungs are encoded.
     pub mode: Mode,
+    /// What becomes of a source that players cannot take as it is.
+    pub source: SourcePolicy,
     /// Whether pictures of key frames are made for whoever asks.
     pub pictures: bool,
     /// Which rungs there are.
@@ -45,6 +57,10 @@ pub struct Config {
     pub hung_after: Duration,
     /// Backlog of media at which an encoder counts as too slow.
     pub lag_max: Duration,
+    /// How long the last pictures of a session are waited for.
+    pub flush: Duration,
+    /// How long the backlog may last before an encoder is given up as too slow.
+    pub lag_patience: Duration,
     /// Address space that an encoder process may use, in bytes.
     pub memory_max: u64,
 }
@@ -55,6 +71,7 @@ impl Default for Config {
         let options = "-preset superfast -tune zerolatency -crf 23";
         Self {
             mode: Mode::default(),
+            source: SourcePolicy::default(),
             pictures: true,
             ladder: Ladder::default(),
             ffmpeg: "ffmpeg".into(),
@@ -65,6 +82,8 @@ impl Default for Config {
             attempts_window: Duration::from_mins(1),
             hung_after: Duration::from_millis(1_500),
             lag_max: Duration::from_secs(2),
+            flush: Duration::from_millis(500),
+            lag_patience: Duration::from_secs(3),
             memory_max: 2 << 30,
         }
     }

@@ -14,7 +14,7 @@ mod supervisor;
 mod transcoder;
 mod weave;
 
-pub use config::{Config, Mode};
+pub use config::{Config, Mode, SourcePolicy};
 pub use picture::{PictureError, picture_of, preview_of};
 pub use probe::{ProbeError, probe_ffmpeg};
-pub use transcoder::{RungOutput, Transcoder, spawn_transcoder};
+pub use transcoder::{RungOutput, Transcoder, spawn_repairer, spawn_transcoder};

@@ -1,6 +1,7 @@
-//! The task that encodes the rungs of one broadcast.
+//! The task that encodes the rungs of one broadcast, or its source anew.
 //!
 //! In → Out: the broadcast's [`Event`]s and what viewers ask for → [`RungOutput`]s, each rung's own line of events.
+//! A source that is repaired is a single rung of the source's name and size, wanted all the time.
 //! The broadcast never waits for it: when the queue is full, pictures are left out up to the next random access point.
 //! It owns its encoder processes and is driven by three things only: media, processes, and the supervisor's clock.
 //! Spec: none; our own.
@@ -21,7 +22,8 @@ use metrics::counter;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::child::{Child, FromChild, spawn_child};
+use crate::arguments::Keys;
+use crate::child::{Child, FromChild, Order, spawn_child};
 use crate::supervisor::{Command, Generation, Policy, Supervisor};
 use crate::weave::{self, Weave};
 use crate::{Config, Mode};
@@ -34,8 +36,6 @@ const OWED_MAX: usize = 64;
 const CHILD_QUEUE: usize = 256;
 /// Encoded pictures of a successor that wait for its predecessor to finish.
 const TAKEOVER_MAX: usize = 120;
-/// How long the last pictures of a session are waited for.
-const FLUSH: std::time::Duration = std::time::Duration::from_millis(300);
 /// Stamps given to an encoder begin here, so that a decode time a little before zero stays positive.
 const STAMP_BASE_MILLIS: i64 = 10_000;
 
@@ -130,9 +130,19 @@ impl Drop for Transcoder {
 
 /// Starts the transcoder of one broadcast.
 pub fn spawn_transcoder(config: Arc<Config>) -> Transcoder {
+    spawn(config, Work::Rungs)
+}
+
+/// Starts an encoder of `source` itself: the same pictures in the same size, in the order in which they are shown, with a
+/// key frame each two seconds, in 8 bits and 4:2:0, progressive. It says what a transcoder would say of a rung of that name.
+pub fn spawn_repairer(config: Arc<Config>) -> Transcoder {
+    spawn(config, Work::Repair)
+}
+
+fn spawn(config: Arc<Config>, work: Work) -> Transcoder {
     let (input, inputs) = mpsc::channel(INPUT_QUEUE);
     let (outputs, output) = mpsc::channel(OUTPUT_QUEUE);
-    let task = tokio::spawn(Task::new(config, outputs).run(inputs));
+    let task = tokio::spawn(Task::new(config, work, outputs).run(inputs));
     Transcoder {
         input,
         output,
@@ -140,6 +150,15 @@ pub fn spawn_transcoder(config: Arc<Config>) -> Transcoder {
         owed: VecDeque::new(),
         task,
     }
+}
+
+/// What a task is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// The ladder, when [`Config::mode`] says.
+    Rungs,
+    /// The source itself, all the time.
+    Repair,
 }
 
 struct Process {
@@ -167,6 +186,7 @@ struct RungLine {
 
 struct Task {
     config: Arc<Config>,
+    work: Work,
     output: mpsc::Sender<RungOutput>,
     supervisor: Supervisor,
     processes: BTreeMap<Generation, Process>,
@@ -178,18 +198,20 @@ struct Task {
 }
 
 impl Task {
-    fn new(config: Arc<Config>, output: mpsc::Sender<RungOutput>) -> Self {
+    fn new(config: Arc<Config>, work: Work, output: mpsc::Sender<RungOutput>) -> Self {
+        let on_demand = work == Work::Rungs && config.mode == Mode::OnDemand;
         let policy = Policy {
-            idle: (config.mode == Mode::OnDemand).then(|| config.idle.into()),
+            idle: on_demand.then(|| config.idle.into()),
             attempts_max: config.attempts_max,
             attempts_window: config.attempts_window.into(),
             hung_after: config.hung_after.into(),
             lag_max: config.lag_max.into(),
-            lag_patience: Duration::from_secs(3),
+            lag_patience: config.lag_patience.into(),
         };
         let (child_output, child_input) = mpsc::channel(CHILD_QUEUE);
         Self {
             config,
+            work,
             output,
             supervisor: Supervisor::new(policy),
             processes: BTreeMap::new(),
@@ -252,7 +274,15 @@ impl Task {
                 self.feed(&unit);
                 true
             }
-            Event::Discontinuity(_) => true,
+            // Rungs follow the cuts of the source; the source itself has to be told, between the right pictures.
+            Event::Discontinuity(_) if self.work == Work::Rungs => true,
+            Event::Discontinuity(_) => {
+                let tracks = self.tracks.clone();
+                let broken = RungOutput::Event(RenditionName::Source, event);
+                self.end_session(children, EndReason::Finished).await
+                    && self.output.send(broken).await.is_ok()
+                    && self.plan(tracks).await
+            }
             Event::End(reason) => {
                 self.end_session(children, reason).await
                     && self.output.send(RungOutput::Settled).await.is_ok()
@@ -263,8 +293,11 @@ impl Task {
     /// Prepares the rungs for a new set of tracks.
     async fn plan(&mut self, tracks: Vec<Track>) -> bool {
         let video = tracks.iter().find_map(Track::video);
-        let rungs = match (video, self.config.mode) {
-            (Some(video), Mode::Always | Mode::OnDemand) => self.config.ladder.rungs(video),
+        let rungs = match (video, self.work, self.config.mode) {
+            (Some(video), Work::Repair, _) => vec![Rung::repaired(video)],
+            (Some(video), Work::Rungs, Mode::Always | Mode::OnDemand) => {
+                self.config.ladder.rungs(video)
+            }
             _ => Vec::new(),
         };
         self.tracks = tracks;
@@ -273,7 +306,10 @@ impl Task {
             .map(|rung| {
                 let line = RungLine {
                     rung: *rung,
-                    weave: Weave::default(),
+                    weave: Weave::new(match self.work {
+                        Work::Rungs => weave::Order::Source,
+                        Work::Repair => weave::Order::Time,
+                    }),
                     from: None,
                     track: None,
                     announced: false,
@@ -306,17 +342,27 @@ impl Task {
         children: &mut mpsc::Receiver<FromChild>,
         reason: EndReason,
     ) -> bool {
-        let flushed = tokio::time::timeout(FLUSH, async {
-            while self
-                .lines
-                .values()
-                .any(|line| line.from.is_some() && line.weave.awaits_before(i64::MAX))
+        // A decoder holds pictures back until it knows that none is to be shown before them.
+        for process in self.processes.values_mut() {
+            process.child.finish();
+        }
+        let mut running = self.processes.len();
+        let flushed = tokio::time::timeout(self.config.flush, async {
+            while running > 0
+                && self
+                    .lines
+                    .values()
+                    .any(|line| line.from.is_some() && line.weave.awaits_before(i64::MAX))
             {
-                let Some(said) = children.recv().await else {
-                    return true;
-                };
-                if !self.handle_child(said).await {
-                    return false;
+                match children.recv().await {
+                    None => return true,
+                    // As it was asked to.
+                    Some(FromChild::Ended(_)) => running -= 1,
+                    Some(said) => {
+                        if !self.handle_child(said).await {
+                            return false;
+                        }
+                    }
                 }
             }
             true
@@ -577,13 +623,17 @@ impl Task {
     }
 
     fn start_process(&mut self, generation: Generation, names: &BTreeSet<RenditionName>) {
-        let rungs: Vec<_> = self
-            .lines
-            .values()
-            .map(|line| line.rung)
-            .filter(|rung| names.contains(&rung.name))
-            .collect();
-        match spawn_child(&self.config, generation, &rungs, self.child_output.clone()) {
+        let rungs = self.lines.values().map(|line| line.rung);
+        let video = self.tracks.iter().find_map(Track::video);
+        let order = Order {
+            rungs: rungs.filter(|rung| names.contains(&rung.name)).collect(),
+            keys: match self.work {
+                Work::Rungs => Keys::Source,
+                Work::Repair => Keys::Own,
+            },
+            scan: video.map(|video| video.scan).unwrap_or_default(),
+        };
+        match spawn_child(&self.config, generation, &order, self.child_output.clone()) {
             Ok(child) => {
                 counter!("nearcast_transcode_starts_total").increment(1);
                 let process = Process {

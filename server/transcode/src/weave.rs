@@ -1,7 +1,7 @@
 //! One rung's line of events: encoded pictures with the source's own times, and the source's own sound between them.
 //!
 //! In → Out: the source's units as they come, then encoded pictures by their millisecond stamp → [`Event`]s of the rung
-//! in the source's order. So every rendition has the same PTS for the same picture and byte-identical sound.
+//! in the source's order, or where that order itself is amiss in the order of time. So every rendition has the same PTS for the same picture and byte-identical sound.
 //! Memory is bounded: an encoder that falls [`WAITING_MAX`] units behind has lost the rest.
 //! Spec: none; our own.
 
@@ -22,9 +22,21 @@ struct Stamp {
     wall: UnixTime,
 }
 
+/// Where sound stands between pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Where the source had it: rungs are cut where the source is.
+    #[default]
+    Source,
+    /// Before the pictures that are shown later. Beside pictures that are decoded long before they are shown the source
+    /// has it too late for pictures that are shown at once.
+    Time,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Weave {
+    by: Order,
     stamps: BTreeMap<i64, Stamp>,
     sound: VecDeque<(u64, AccessUnit)>,
     order: u64,
@@ -36,6 +48,14 @@ pub(crate) fn millis(pts: Timestamp) -> i64 {
 }
 
 impl Weave {
+    /// Nothing waits.
+    pub(crate) fn new(by: Order) -> Self {
+        Self {
+            by,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next unit of the source.
     pub(crate) fn handle_source(&mut self, unit: &AccessUnit) {
         self.order += 1;
@@ -72,10 +92,11 @@ impl Weave {
         // An encoder without B-frames gives pictures in the order in which they are shown: earlier ones were dropped.
         self.stamps = self.stamps.split_off(&millis);
         let mut units = Vec::new();
+        let by_time = self.by == Order::Time;
         while self
             .sound
             .front()
-            .is_some_and(|(order, _)| *order < stamp.order)
+            .is_some_and(|(order, sound)| *order < stamp.order || by_time && sound.pts < stamp.pts)
         {
             units.extend(self.sound.pop_front().map(|(_, unit)| unit));
         }
@@ -107,7 +128,7 @@ impl Weave {
 
     /// Forgets everything: the session is over.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.by);
     }
 }
 
@@ -179,6 +200,18 @@ mod tests {
             woven(&[(V, 0), (A, 0), (V, 33), (A, 21), (V, 67)], &[0, 67]),
             "v0 a0 a21 v67 "
         );
+    }
+
+    #[test]
+    fn sound_that_the_source_has_too_late_stands_by_its_time_in_a_repaired_line() {
+        let mut weave = Weave::new(Order::Time);
+        for (track, millis) in [(V, 100), (A, 0), (V, 133), (A, 64), (A, 106), (V, 167)] {
+            weave.handle_source(&unit(track, millis));
+        }
+        let line: String = [100, 133]
+            .map(|millis| show(&weave.handle_encoded(millis, false, Bytes::new())))
+            .concat();
+        assert_eq!(line, "a0 a64 v100 a106 v133 ");
     }
 
     #[test]

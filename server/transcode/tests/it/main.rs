@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hls::ladder::{Ladder, LadderLine};
-use media::{AccessUnit, EndReason, Event, RenditionName, TrackConfig, TrackId};
+use media::{AccessUnit, EndReason, Event, RenditionName, Scan, TrackConfig, TrackId};
 use source::Source;
 use tokio::time::timeout;
 use transcode::{
-    Config, Mode, RungOutput, Transcoder, picture_of, preview_of, probe_ffmpeg, spawn_transcoder,
+    Config, Mode, RungOutput, Transcoder, picture_of, preview_of, probe_ffmpeg, spawn_repairer,
+    spawn_transcoder,
 };
 
 /// Tests look at and kill the encoders of this process: one at a time.
@@ -44,33 +45,47 @@ async fn next(transcoder: &mut Transcoder) -> RungOutput {
         .expect("it lives")
 }
 
-/// Offers events faster than real time, ends the session when `ends` rungs have the last picture, and collects all.
+/// Offers events faster than real time, ends the session when `ends` rungs have the last picture but those that a
+/// decoder holds back, and collects all.
 async fn run(
     transcoder: &mut Transcoder,
     events: &[Event],
-    ends: usize,
+    (ends, held): (usize, usize),
 ) -> BTreeMap<RenditionName, Vec<Event>> {
     let mut rungs: BTreeMap<RenditionName, Vec<Event>> = BTreeMap::new();
-    let last = units(events, TrackId::VIDEO).last().unwrap().pts;
+    let reached = units(events, TrackId::VIDEO).len() - held;
     let mut events = events.iter();
     let mut pace = tokio::time::interval(Duration::from_millis(3));
-    let (mut complete, mut ended) = (0, 0);
+    let (mut given, mut complete, mut ended) = (false, 0, 0);
     while ended < ends {
         tokio::select! {
-            _ = pace.tick() => if let Some(event) = events.next() {
-                transcoder.offer(event);
-            },
-            output = next(transcoder) => if let RungOutput::Event(name, event) = output {
-                ended += usize::from(matches!(event, Event::End(_)));
-                if matches!(&event, Event::Unit(unit) if unit.pts == last && unit.track == TrackId::VIDEO) {
-                    complete += 1;
-                    if complete == ends {
-                        transcoder.offer(&Event::End(EndReason::Finished));
+            _ = pace.tick(), if !given => {
+                match events.next() {
+                    Some(event) => {
+                        transcoder.offer(event);
                     }
+                    None => given = true,
                 }
-                rungs.entry(name).or_default().push(event);
-            },
+                if !given || complete < ends {
+                    continue;
+                }
+            }
+            output = next(transcoder) => {
+                let RungOutput::Event(name, event) = output else { continue };
+                ended += usize::from(matches!(event, Event::End(_)));
+                let is_picture = matches!(&event, Event::Unit(unit) if unit.track == TrackId::VIDEO);
+                let rung = rungs.entry(name).or_default();
+                rung.push(event);
+                if !is_picture || units(rung, TrackId::VIDEO).len() != reached {
+                    continue;
+                }
+                complete += 1;
+                if !given || complete < ends {
+                    continue;
+                }
+            }
         }
+        transcoder.offer(&Event::End(EndReason::Finished));
     }
     rungs
 }
@@ -89,7 +104,7 @@ async fn every_rung_has_the_sources_times_key_frames_and_sound() {
     let source = Source::make("640x480", 0).await;
     let mut transcoder = spawn_transcoder(Arc::new(config(Mode::Always)));
     // 480 lines is the source's own size: only 240p stands below it.
-    let rungs = run(&mut transcoder, &source.events, 1).await;
+    let rungs = run(&mut transcoder, &source.events, (1, 0)).await;
     let rung = &rungs[&RenditionName::P240];
     let times = |units: &[&AccessUnit]| {
         units
@@ -127,11 +142,72 @@ async fn every_rung_has_the_sources_times_key_frames_and_sound() {
 }
 
 #[tokio::test]
+async fn a_source_that_players_cannot_take_is_repaired_in_its_own_size() {
+    const BAD: [(&str, &str, usize); 3] = [
+        ("426x240", "-g 300 -bf 2 -pix_fmt yuv420p", 4),
+        ("321x241", "-g 300 -bf 0 -pix_fmt yuv444p10le", 0),
+        (
+            "320x256",
+            "-g 300 -bf 0 -pix_fmt yuv420p -flags +ildct+ilme",
+            4,
+        ),
+    ];
+    let _alone = ALONE.lock().await;
+    for (size, options, held) in BAD {
+        let source = Source::make_with(size, 5, options).await;
+        // What an operator said of the rungs does not matter here.
+        let mut repairer = spawn_repairer(Arc::new(Config {
+            flush: PATIENCE,
+            ..config(Mode::Never)
+        }));
+        let repaired = run(&mut repairer, &source.events, (1, held)).await;
+        assert_eq!(repaired.len(), 1, "one line of events");
+        let repaired = &repaired[&RenditionName::Source];
+        let Some(Event::Tracks(tracks)) = repaired.first() else {
+            panic!("tracks come first")
+        };
+        let TrackConfig::Video(video) = &tracks[0].config else {
+            panic!("picture first")
+        };
+        let (before, even) = (source.video(), |side: u32| side.next_multiple_of(2));
+        assert_eq!(
+            (video.width, video.height),
+            (even(before.width), even(before.height))
+        );
+        assert!(video.is_for_browsers() && video.codec_string.starts_with("avc1.6400"));
+        assert_eq!(
+            (video.reorder_frames, video.scan),
+            (Some(0), Scan::Progressive)
+        );
+        let (ours, theirs) = (
+            units(repaired, TrackId::VIDEO),
+            units(&source.events, TrackId::VIDEO),
+        );
+        let mut shown: Vec<_> = theirs.iter().map(|unit| (unit.pts, unit.wall)).collect();
+        shown.sort_unstable();
+        let times: Vec<_> = ours.iter().map(|unit| (unit.pts, unit.wall)).collect();
+        assert_eq!(times, shown, "picture for picture, as shown: {options}");
+        assert!(ours.iter().all(|unit| unit.dts == unit.pts), "none waits");
+        let keys: Vec<_> = ours.iter().filter(|unit| unit.random_access).collect();
+        let apart = |pair: &[&&AccessUnit]| pair[1].pts.since(pair[0].pts).as_nanos();
+        assert_eq!(keys.len(), 3, "five seconds");
+        for pair in keys.windows(2) {
+            assert!((1_980_000_000..2_040_000_000).contains(&apart(pair)));
+        }
+        let (ours, theirs) = (
+            units(repaired, TrackId::AUDIO),
+            units(&source.events, TrackId::AUDIO),
+        );
+        assert!(ours.len() > 100 && ours.iter().all(|unit| theirs.contains(unit)));
+    }
+}
+
+#[tokio::test]
 async fn two_rungs_of_one_decode_agree_with_each_other() {
     let _alone = ALONE.lock().await;
     let source = Source::make("1280x720", 0).await;
     let mut transcoder = spawn_transcoder(Arc::new(config(Mode::Always)));
-    let rungs = run(&mut transcoder, &source.events, 2).await;
+    let rungs = run(&mut transcoder, &source.events, (2, 0)).await;
     let pts = |name| {
         units(&rungs[&name], TrackId::VIDEO)
             .iter()

@@ -20,9 +20,15 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) async fn make(size: &str, bframes: u32) -> Self {
+        let video = format!("-tune zerolatency -g 30 -bf {bframes} -pix_fmt yuv420p");
+        Self::make_with(size, 3, &video).await
+    }
+
+    /// So many seconds whose picture is encoded with x264's options `video`.
+    pub(crate) async fn make_with(size: &str, seconds: u32, video: &str) -> Self {
         let line = format!(
             "-hide_banner -loglevel error -f lavfi -i testsrc2=size={size}:rate=30 -f lavfi -i sine=frequency=440:sample_rate=48000 \
-             -t 3 -c:v libx264 -preset ultrafast -tune zerolatency -g 30 -bf {bframes} -pix_fmt yuv420p -c:a aac -f flv pipe:1"
+             -t {seconds} -c:v libx264 -preset ultrafast {video} -c:a aac -f flv pipe:1"
         );
         let output = Command::new("ffmpeg")
             .args(line.split_whitespace())
