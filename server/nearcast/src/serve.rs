@@ -61,12 +61,15 @@ pub(crate) async fn run(mut config: Config, sources: Sources) -> anyhow::Result<
 /// Goes on without rungs, and says so, if the configured ffmpeg cannot make any.
 async fn check_encoder(config: &mut Config) {
     let transcode = config.transcode.to_config();
-    if transcode.mode == transcode::Mode::Never && !transcode.pictures {
+    let encodes = transcode.mode != transcode::Mode::Never
+        || transcode.source == transcode::SourcePolicy::Repair;
+    if !encodes && !transcode.pictures {
         return;
     }
     match transcode::probe_ffmpeg(&transcode).await {
         Ok(version) => {
-            tracing::info!(version, mode = ?transcode.mode, "ffmpeg makes rungs and pictures");
+            let (mode, source) = (transcode.mode, transcode.source);
+            tracing::info!(version, ?mode, ?source, "ffmpeg makes rungs and pictures");
         }
         Err(error) => {
             tracing::warn!("there will be `source` and `audio` only, and no pictures: {error}");

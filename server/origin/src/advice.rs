@@ -3,7 +3,7 @@
 //! In → Out: a broadcast's events → the [`Advice`] that holds now. Cheap: a few comparisons a unit.
 //! Spec: ITU-T H.264 (2019), 7.4.2.1.1 (profiles), E.2.1 (`max_num_reorder_frames`); issue "Every viewer's own quality".
 
-use media::{Delta, Event, Timestamp, Track, TrackId, VideoConfig};
+use media::{Delta, Event, Scan, Timestamp, Track, TrackId, VideoConfig};
 
 /// One thing to say to a publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,8 +16,14 @@ pub enum Advice {
     LongGop,
     /// Browsers cannot be relied upon to decode it.
     ProfileNotForBrowsers,
+    /// Pictures may be made of fields.
+    Interlaced,
     /// There is no sound.
     NoSound,
+    /// The server encodes the picture anew, in its own size, because of what else is said.
+    Repaired,
+    /// It tried, and its encoder failed too often.
+    RepairFailed,
 }
 
 impl Advice {
@@ -28,7 +34,10 @@ impl Advice {
             Self::ReorderHintMissing => "reorder_hint_missing",
             Self::LongGop => "long_gop",
             Self::ProfileNotForBrowsers => "profile_not_for_browsers",
+            Self::Interlaced => "interlaced",
             Self::NoSound => "no_sound",
+            Self::Repaired => "repaired",
+            Self::RepairFailed => "repair_failed",
         }
     }
 
@@ -45,7 +54,16 @@ impl Advice {
                 "Key frames are more than 4 s apart, so viewers wait long for their first picture: set the key frame interval to 2 s."
             }
             Self::ProfileNotForBrowsers => {
-                "The picture has more than 8 bits or more colour than 4:2:0, which many browsers cannot decode: choose the High profile with 8 bit 4:2:0. Smaller renditions are made playable."
+                "The picture has more than 8 bits or more colour than 4:2:0, which many browsers cannot decode: choose the High profile with 8 bit 4:2:0. As it is, players are offered smaller renditions only."
+            }
+            Self::Interlaced => {
+                "The picture may be interlaced, which browsers show with combs: choose a progressive mode of the camera or the encoder."
+            }
+            Self::Repaired => {
+                "The server encodes the picture anew so that viewers get it, and soon; that costs some of its quality. It need not once the rest of this advice is followed."
+            }
+            Self::RepairFailed => {
+                "The server could not encode the picture anew and passes it on as it is: follow the rest of this advice, or connect again to let it try once more."
             }
             Self::NoSound => {
                 "There is no sound in the stream: if that is not meant, check the encoder's audio track."
@@ -63,8 +81,9 @@ pub(crate) struct Adviser {
 
 #[derive(Debug)]
 struct Picture {
-    profile: u8,
-    hint: bool,
+    for_browsers: bool,
+    scan: Scan,
+    hint: Option<u8>,
     reordered: bool,
     newest: Option<Timestamp>,
     last_key: Option<Timestamp>,
@@ -96,6 +115,18 @@ impl Adviser {
         }
     }
 
+    /// Whether there is a picture that players cannot take as it is, or not soon.
+    pub(crate) fn wants_repair(&self) -> bool {
+        self.video.as_ref().is_some_and(|video| {
+            // A decoder believes the hint, whatever comes.
+            video.reordered
+                || video.hint != Some(0)
+                || video.long_gop
+                || !video.for_browsers
+                || video.scan == Scan::Interlaced
+        })
+    }
+
     /// What holds now, gravest first.
     pub(crate) fn advice(&self) -> Vec<Advice> {
         let video = self.video.as_ref();
@@ -103,12 +134,16 @@ impl Adviser {
             (Advice::BFrames, video.is_some_and(|video| video.reordered)),
             (
                 Advice::ReorderHintMissing,
-                video.is_some_and(|video| !video.hint && !video.reordered),
+                video.is_some_and(|video| video.hint.is_none() && !video.reordered),
             ),
             (Advice::LongGop, video.is_some_and(|video| video.long_gop)),
             (
                 Advice::ProfileNotForBrowsers,
-                video.is_some_and(|video| matches!(video.profile, 110 | 122 | 244 | 44)),
+                video.is_some_and(|video| !video.for_browsers),
+            ),
+            (
+                Advice::Interlaced,
+                video.is_some_and(|video| video.scan == Scan::Interlaced),
             ),
             (Advice::NoSound, self.silent),
         ];
@@ -122,9 +157,9 @@ impl Adviser {
 impl Picture {
     fn new(video: &VideoConfig) -> Self {
         Self {
-            // `avcC`: version, then the profile.
-            profile: video.decoder_config.get(1).copied().unwrap_or_default(),
-            hint: video.reorder_frames.is_some(),
+            for_browsers: video.is_for_browsers(),
+            scan: video.scan,
+            hint: video.reorder_frames,
             reordered: false,
             newest: None,
             last_key: None,
@@ -161,6 +196,7 @@ mod tests {
             codec_string: String::new(),
             rotation: Rotation::None,
             reorder_frames,
+            scan: Scan::Progressive,
         };
         Event::Tracks(vec![Track {
             id: TrackId::VIDEO,

@@ -16,12 +16,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use transcode::{Mode, RungOutput, Transcoder, spawn_transcoder};
 
-use crate::advice::Adviser;
 use crate::clock::Clock;
 use crate::photographer::Photographer;
 use crate::pipeline::Pipeline;
 use crate::position::Position;
 use crate::registry::COMMANDS_QUEUED_MAX;
+use crate::repair::Repair;
 use crate::session::{Session, Start};
 use crate::settings::Settings;
 use crate::status::{Board, PublisherStatus, Standing, State};
@@ -64,6 +64,7 @@ pub(crate) fn begin(
     let config = settings.borrow().pipeline.clone();
     let transcoder = (config.transcode.mode != Mode::Never)
         .then(|| spawn_transcoder(Arc::new(config.transcode.clone())));
+    let repair = Repair::new(&config.transcode);
     let ffmpeg = config
         .transcode
         .pictures
@@ -91,7 +92,7 @@ pub(crate) fn begin(
         pipeline,
         transcoder,
         photographer,
-        adviser: Adviser::default(),
+        repair,
         demand: live.demand(),
         live: live.clone(),
         session: None,
@@ -116,7 +117,7 @@ struct Broadcast {
     pipeline: Pipeline,
     transcoder: Option<Transcoder>,
     photographer: Option<Photographer>,
-    adviser: Adviser,
+    repair: Repair,
     demand: watch::Receiver<u64>,
     live: Arc<Live>,
     session: Option<Session>,
@@ -127,6 +128,7 @@ struct Broadcast {
 enum Wake {
     Command(Option<Command>),
     Event(Event),
+    Repaired(Event),
     Rung(RungOutput),
     Demand,
     Overdue,
@@ -149,6 +151,7 @@ impl Broadcast {
                 // The registry is gone.
                 Wake::Command(None) => return EndReason::Stopped,
                 Wake::Event(event) => self.take(event),
+                Wake::Repaired(event) => self.feed(&event),
                 Wake::Rung(said) => self.pipeline.handle_rung(said, self.clock.now()),
                 Wake::Demand => self.pass_demand(),
                 Wake::Overdue => return EndReason::Lost,
@@ -165,6 +168,7 @@ impl Broadcast {
             biased;
             command = self.inbox.recv() => Wake::Command(command),
             event = next_event(self.session.as_mut()) => Wake::Event(event),
+            event = self.repair.next() => Wake::Repaired(event),
             said = next_rung(&mut self.transcoder) => Wake::Rung(said),
             Ok(()) = self.demand.changed() => Wake::Demand,
             () = sleep_until(overdue) => Wake::Overdue,
@@ -178,7 +182,10 @@ impl Broadcast {
             tracing::info!(broadcast = %self.id, old = %old.id, new = %session.id, "a newer session takes over");
             metrics::counter!("nearcast_takeovers_total").increment(1);
             old.stop(EndReason::Replaced);
+            self.repair.cut();
             self.feed(&Event::End(EndReason::Replaced));
+        } else if let Some(end) = self.repair.cut() {
+            self.feed(&end);
         }
         tracing::info!(broadcast = %self.id, session = %session.id, epoch = %self.standing.position.numbers().epoch, "publisher on air");
         self.standing.title = session.title.as_str().into();
@@ -206,7 +213,14 @@ impl Broadcast {
     fn take_one(&mut self, event: Event) {
         match event {
             Event::End(reason) => self.leave(reason),
-            event => self.feed(&event),
+            event => self.take_media(event),
+        }
+    }
+
+    /// What players can take goes on at once, the rest when it has been encoded anew.
+    fn take_media(&mut self, event: Event) {
+        if let Some(event) = self.repair.take(event) {
+            self.feed(&event);
         }
     }
 
@@ -221,7 +235,6 @@ impl Broadcast {
         if let Some(photographer) = &self.photographer {
             photographer.handle(event);
         }
-        self.adviser.handle(event);
     }
 
     /// Tells the transcoder which rungs viewers ask for.
@@ -238,7 +251,7 @@ impl Broadcast {
             return;
         };
         tracing::info!(broadcast = %self.id, session = %session.id, ?reason, "publisher away");
-        self.feed(&Event::End(reason));
+        self.take_media(Event::End(reason));
         if let Some(publisher) = &mut self.standing.publisher {
             publisher.connected = false;
         }
@@ -281,7 +294,7 @@ impl Broadcast {
         let standing = Standing {
             state,
             position,
-            advice: self.adviser.advice(),
+            advice: self.repair.advice(),
             ..self.standing.clone()
         };
         if standing != **self.board.load() {

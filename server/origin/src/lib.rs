@@ -10,6 +10,7 @@ mod photographer;
 mod pipeline;
 mod position;
 mod registry;
+mod repair;
 mod rungs;
 mod session;
 mod settings;

@@ -92,10 +92,8 @@ export class GrowingBody {
 
 /** One broadcast at `http://test/live/x/`. */
 export class FakeServer {
-  /** Every address asked for, without the host and the query. */
+  /** Every address asked for, without the host. */
   readonly requests: string[] = [];
-  /** The queries of those that had one, with their paths. */
-  readonly queries: string[] = [];
   /** Bodies by `epoch.msn`; every request for a segment gets one of its own, the newest is last. */
   readonly bodies = new Map<string, GrowingBody[]>();
   /** Requests for segments that are open now. */
@@ -104,8 +102,6 @@ export class FakeServer {
   /** Statuses other than 200, by path. */
   readonly refusals = new Map<string, number>();
   unreachable = false;
-  /** What the server says of the connection. */
-  hint: string | null = null;
   mediaPlaylist = '';
   /** The one rendition of the multivariant playlist. */
   variant = 'source/index.m3u8';
@@ -113,9 +109,8 @@ export class FakeServer {
   rungs = '';
 
   fetch = async (url: string, init: RequestInit): Promise<Response> => {
-    const { pathname: path, search } = new URL(url);
+    const path = new URL(url).pathname;
     this.requests.push(path);
-    if (search) this.queries.push(path + search);
     await Promise.resolve();
     if (this.unreachable) throw new TypeError('fetch failed');
     const refusal = this.refusals.get(path);
@@ -200,7 +195,7 @@ export class FakeServer {
       end();
       release();
     };
-    return new Response(body.stream, { headers: this.hint === null ? {} : { 'CMSD-Dynamic': this.hint } });
+    return new Response(body.stream);
   }
 }
 

@@ -89,7 +89,7 @@ enum RenditionCondition {
 /// One encoded output.
 #[derive(Debug, Serialize, ToSchema)]
 struct Rendition {
-    /// `source` is what the publisher sends.
+    /// `source` is what the publisher sends, encoded anew where `advice` says `repaired`.
     name: String,
     state: RenditionCondition,
     /// Why it is lost: `exited`, `hung` or `slow`; null otherwise.

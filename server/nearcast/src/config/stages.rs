@@ -15,7 +15,7 @@ use hls::{PackagerConfig, TsForm, WindowConfig};
 use ingest::RtmpConfig;
 use media::RenditionName;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use transcode::Mode;
+use transcode::{Mode, SourcePolicy};
 
 use super::units::{Size, Time};
 
@@ -70,6 +70,7 @@ impl Ingest {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Transcode {
     mode: When,
+    source: SourceChoice,
     pictures: bool,
     bitrate_1080p_bps: u32,
     bitrate_720p_bps: u32,
@@ -91,6 +92,14 @@ enum When {
     Never,
 }
 
+/// What becomes of a picture that players cannot take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum SourceChoice {
+    Pass,
+    Repair,
+}
+
 impl Default for Transcode {
     fn default() -> Self {
         let config = transcode::Config::default();
@@ -105,6 +114,10 @@ impl Default for Transcode {
                 Mode::OnDemand => When::OnDemand,
                 Mode::Always => When::Always,
                 Mode::Never => When::Never,
+            },
+            source: match config.source {
+                SourcePolicy::Pass => SourceChoice::Pass,
+                SourcePolicy::Repair => SourceChoice::Repair,
             },
             pictures: config.pictures,
             bitrate_1080p_bps: bitrate(RenditionName::P1080),
@@ -121,9 +134,10 @@ impl Default for Transcode {
 }
 
 impl Transcode {
-    /// No rungs and no pictures: for a machine whose ffmpeg is not usable.
+    /// No rungs, no repair and no pictures: for a machine whose ffmpeg is not usable.
     pub(crate) fn disable(&mut self) {
         self.mode = When::Never;
+        self.source = SourceChoice::Pass;
         self.pictures = false;
     }
 
@@ -143,6 +157,10 @@ impl Transcode {
                 When::OnDemand => Mode::OnDemand,
                 When::Always => Mode::Always,
                 When::Never => Mode::Never,
+            },
+            source: match self.source {
+                SourceChoice::Pass => SourcePolicy::Pass,
+                SourceChoice::Repair => SourcePolicy::Repair,
             },
             pictures: self.pictures,
             ladder: Ladder(

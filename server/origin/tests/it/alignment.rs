@@ -65,7 +65,7 @@ impl Ledger {
 }
 
 /// Presentation times of all pictures, and all sound.
-fn samples(init: &[u8], bytes: &[u8]) -> (Vec<u64>, Vec<(u64, bytes::Bytes)>) {
+pub(crate) fn samples(init: &[u8], bytes: &[u8]) -> (Vec<u64>, Vec<(u64, bytes::Bytes)>) {
     let mut demuxer = Demuxer::new(Limits::default());
     demuxer.handle_bytes(init).unwrap();
     demuxer.handle_bytes(bytes).unwrap();

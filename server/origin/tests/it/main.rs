@@ -10,6 +10,7 @@
 
 mod alignment;
 mod lives;
+mod repair;
 #[expect(dead_code, reason = "shared with the transcoder's own tests")]
 #[path = "../../../transcode/tests/it/source.rs"]
 mod source;
