@@ -2,8 +2,9 @@
 // In → Out: traces of rate, delay, jitter and loss → for each player: latency, stalls, frozen time, mean bitrate, moves, and how
 // soon the best picture and the latency are back; a table, and JSON in bench/results.
 // Server and publisher run in one network namespace, Chromium in another, `impair` carries the packets between them. Needs root.
-// Use: cargo xtask bench network [--only NAME,…] [--traces NAME,…] [--mode always|on-demand] [--save NAME] [--record DIR]
-// [--seed N] [--dist web/dist, to show pages newer than those in the binary]
+// Use: cargo xtask bench network [--only NAME,…] [--traces NAME,…] [--runs N] [--mode always|on-demand] [--save NAME] [--add yes]
+// [--record DIR] [--seed N] [--dist web/dist, to show pages newer than those in the binary]
+// A row is the median of its runs; `--add yes` puts the rows to those already saved under the name, so that a long bench is made in pieces.
 // Spec: bench/README.md, "Network"; docs/clock-strip.md.
 
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -15,7 +16,7 @@ import { collect, quantile, reset } from '../../tests/e2e/harness/probe.mjs';
 import { Child, delay, until } from '../../tests/e2e/harness/processes.mjs';
 import { ffmpegArguments } from '../../tests/e2e/harness/publishers.mjs';
 
-const options = { only: null, traces: null, mode: 'always', save: null, record: null, seed: 1, dist: null };
+const options = { only: null, traces: null, runs: '1', mode: 'always', save: null, add: null, record: null, seed: 1, dist: null };
 for (let args = process.argv.slice(2); args.length > 0; ) {
   const name = args.shift().replace(/^--/, '');
   if (!(name in options)) throw new Error(`no option --${name}; there are: ${Object.keys(options).map((key) => `--${key}`).join(' ')}`);
@@ -24,6 +25,8 @@ for (let args = process.argv.slice(2); args.length > 0; ) {
 
 /** The first step is long enough to bring everything up; figures count from its last `SETTLED_S` seconds on. */
 const SETTLED_S = 8;
+/** The link goes on for so long after the trace. */
+const AFTER_S = 20;
 const TRACES = {
   steps: { about: '10 → 1 → 10 Mb/s, RTT 40', trace: '26:rate=10M,delay=20ms,queue=200ms 25:rate=1M 30:rate=10M' },
   '4g': {
@@ -51,11 +54,13 @@ async function wrapper(folder, namespace, command) {
 }
 
 class Network {
-  static async start(trace) {
+  static async start(trace, seed) {
     const tag = process.pid.toString(36);
+    // What is collected at the end still comes over the link.
+    const longer = trace.replace(/(\d+)(:\S+)$/, (_, seconds, rest) => `${Number(seconds) + AFTER_S}${rest}`);
     const network = Object.assign(new Network(), { near: `near${tag}`, far: `far${tag}`, steps: [] });
     network.child = new Child(join(dirname(binary), 'impair'), [
-      '--near', network.near, '--far', network.far, '--trace', trace, '--seed', String(options.seed),
+      '--near', network.near, '--far', network.far, '--trace', longer, '--seed', String(seed),
     ], { stdio: ['pipe', 'pipe', 'pipe'] });
     await network.child.line(/^ready/);
     // The clock of the trace starts with its first line; the others follow by their stated lengths.
@@ -129,10 +134,10 @@ function observe() {
   }, 10);
 }
 
-async function measure(name, url, traceName) {
+async function measure(name, url, traceName, run) {
   const { trace } = TRACES[traceName];
   const folder = await mkdtemp(join(tmpdir(), 'nearcast-network-'));
-  const network = await Network.start(trace);
+  const network = await Network.start(trace, Number(options.seed) + run);
   let up;
   let browser;
   try {
@@ -157,7 +162,7 @@ async function measure(name, url, traceName) {
     await page.evaluate(() => { window.__shown.length = 0; });
     await delay(network.end - 5000 - Date.now());
     const rates = await bitrates(network, up.url);
-    await delay(network.end - 500 - Date.now());
+    await delay(network.end - Date.now());
     const sample = await collect(page);
     const { shown, seen, stats, origin, events } = await page.evaluate(() => ({
       shown: window.__shown, seen: window.__seen, stats: window.nearcast?.stats() ?? null, origin: performance.timeOrigin, events: window.__events ?? [],
@@ -204,18 +209,23 @@ function figures(sample, shown, network, origin, rates) {
   const calm = quantile(pictures.filter((picture) => origin + picture.at < network.steps[1]).map((picture) => picture.delay), 0.5);
   const recovered = (from, until_) => {
     const late = pictures.filter((picture) => origin + picture.at > from && origin + picture.at < until_ && picture.delay > calm + 200);
+    const end = Math.min(until_, network.end);
+    if (late.length > 0 && origin + late.at(-1).at > end - 1500) return Infinity;
     return late.length === 0 ? 0 : (origin + late.at(-1).at - from) / 1000;
   };
   return {
-    p50: quantile(delays, 0.5), p95: quantile(delays, 0.95), max: quantile(delays, 1), calm,
+    p50: quantile(delays, 0.5), p95: quantile(delays, 0.95), p99: quantile(delays, 0.99), calm,
     stalls: gaps.length, longest: Math.max(0, ...gaps.map((gap) => gap.ms)), frozen: gaps.reduce((sum, gap) => sum + gap.ms, 0),
     stallsAt: gaps.map((gap) => `${((gap.at - network.steps[1]) / 1000).toFixed(1)}:${gap.ms.toFixed(0)}`),
     waits: sample.waits, mean: heights.reduce((sum, height) => sum + (rates.get(height) ?? 0), 0) / Math.max(1, heights.length) / 1000,
     switches: heights.filter((height, i) => i > 0 && height !== heights[i - 1]).length,
     course: shown.filter(([, height], i) => i > 0 && height !== heights[i - 1]).map(([at, height]) => `${((at - network.steps[1]) / 1000).toFixed(1)}:${height}`),
-    top_s: worst ? (heights.at(-1) === top ? (lastLower - back) / 1000 : null) : null,
-    down_s: worst ? recovered(network.steps[1], network.steps[2]) : null,
-    back_s: worst ? recovered(back, Infinity) : null,
+    // Without a way down there is no way back.
+    ...(worst && {
+      top_s: heights.at(-1) === top ? (lastLower - back) / 1000 : Infinity,
+      down_s: recovered(network.steps[1], network.steps[2]),
+      back_s: recovered(back, Infinity),
+    }),
   };
 }
 
@@ -226,6 +236,7 @@ async function record(traceName, seen, changes) {
   const lines = seen.map((one) => JSON.stringify([
     round(one.nowMs - start), one.playing, one.receivedBytes - seen[0].receivedBytes, round(one.bufferS * 1000), round(one.targetS * 1000),
     one.standing ? 1 : 0, round(one.segment.phaseS * 1000), one.chunks.map((chunk) => [round(chunk.arrivalMs - start), round(chunk.endMs), chunk.bytes, chunk.keyframe ? 1 : 0]),
+    one.probe && [one.probe.state, Math.round(one.probe.bps)], one.hint && [one.hint.deliveryBps, one.hint.limited ? 1 : 0, one.hint.unsentBytes],
   ]));
   await mkdir(options.record, { recursive: true });
   const head = { about: `${TRACES[traceName].about}; cargo xtask bench network --record`, rungs: seen.at(-1).rungs, changesMs: changes.map((at) => Math.round(at - start)) };
@@ -233,37 +244,59 @@ async function record(traceName, seen, changes) {
 }
 
 const COLUMNS = [
-  ['trace', 'trace'], ['player', 'player'], ['p50', 'p50'], ['p95', 'p95'], ['stalls', 'stalls'], ['longest', 'longest'], ['frozen', 'frozen'], ['waits', 'waits'],
+  ['trace', 'trace'], ['player', 'player'], ['runs', 'runs'], ['p50', 'p50'], ['p95', 'p95'], ['p99', 'p99'], ['stallsOf', 'stalls'], ['longest', 'longest'], ['frozen', 'frozen'], ['waits', 'waits'],
   ['mean', 'kb/s'], ['switches', 'switches'], ['top_s', 'best again, s'], ['down_s', 'latency after ↓, s'], ['back_s', 'after ↑, s'], ['errors', 'errors'],
 ];
 
 function table(results) {
-  const cell = (key, value) => (value === null || value === undefined ? '–' : typeof value !== 'number' ? value : key.endsWith('_s') ? value.toFixed(1) : String(Math.round(value)));
+  const cell = (key, value) => (value === null || value === undefined ? '–' : typeof value !== 'number' ? value : value === Infinity ? 'never' : key.endsWith('_s') ? value.toFixed(1) : String(Math.round(value)));
   const rows = [COLUMNS.map(([, title]) => title), COLUMNS.map(() => '---'), ...results.map((result) => COLUMNS.map(([key]) => cell(key, result[key])))];
   return rows.map((row) => `| ${row.join(' | ')} |`).join('\n');
 }
 
-const results = [];
-for (const traceName of options.traces?.split(',') ?? Object.keys(TRACES)) {
-  for (const [name, url] of Object.entries(PLAYERS)) {
-    if (options.only && !options.only.split(',').some((part) => name.includes(part))) continue;
-    console.log(`… ${TRACES[traceName].about}: ${name}`);
-    try {
-      const result = await measure(name, url, traceName);
-      results.push(result);
-      console.log(`  ${JSON.stringify({ course: result.course, stallsAt: result.stallsAt, calm: Math.round(result.calm), jumps: result.jumps, resyncs: result.resyncs, problems: result.problems })}`);
-    } catch (error) {
-      console.error(`${name}: ${error.stack}`);
-      results.push({ player: name, trace: traceName, failed: error.message.split('\n')[0] });
-      process.exitCode = 1;
-    }
+/** Medians of several runs; stalls of each, and the longest of all. */
+function summary(runs) {
+  const row = { player: runs[0].player, trace: runs[0].trace, runs: runs.length };
+  for (const key of ['p50', 'p95', 'p99', 'frozen', 'waits', 'mean', 'switches', 'top_s', 'down_s', 'back_s']) {
+    const values = runs.map((run) => run[key]);
+    // A trace without a way back has no such figure.
+    row[key] = values.includes(undefined) ? null : quantile(values.map((value) => value ?? Infinity), 0.5);
   }
+  row.stallsOf = runs.map((run) => run.stalls).join(' ');
+  row.longest = Math.max(...runs.map((run) => run.longest));
+  row.errors = runs.reduce((sum, run) => sum + run.errors, 0);
+  return { ...row, each: runs };
 }
-console.log(`\nThe player on bad networks. 1280x720 at 30/s, ${options.mode === 'always' ? 'all renditions running' : 'renditions on demand'}; ms unless said otherwise; ${cpus().length} × ${cpus()[0].model}, load ${loadavg()[0].toFixed(1)}.\n`);
-console.log(table(results));
+
 const folder = join(root, 'bench/results');
 await mkdir(folder, { recursive: true });
 const file = join(folder, `${options.save ?? 'network-latest'}.json`);
-await writeFile(file, `${JSON.stringify({ date: new Date().toISOString(), options, results }, null, 1)}\n`);
+const before = options.add === 'yes' ? JSON.parse(await readFile(file, 'utf8').catch(() => '{"results":[]}')).results : [];
+const results = [];
+for (const traceName of options.traces?.split(',') ?? Object.keys(TRACES)) {
+  if (!TRACES[traceName]) throw new Error(`no trace ${traceName}; there are: ${Object.keys(TRACES).join(' ')}`);
+  for (const [name, url] of Object.entries(PLAYERS)) {
+    if (options.only && !options.only.split(',').some((part) => name.includes(part))) continue;
+    const runs = [];
+    for (let run = 0; run < Number(options.runs); run += 1) {
+      console.log(`… ${TRACES[traceName].about}: ${name}`);
+      try {
+        const result = await measure(name, url, traceName, run);
+        runs.push(result);
+        console.log(`  ${JSON.stringify({ course: result.course, stallsAt: result.stallsAt, calm: Math.round(result.calm), jumps: result.jumps, resyncs: result.resyncs, problems: result.problems })}`);
+      } catch (error) {
+        console.error(`${name}: ${error.stack}`);
+        process.exitCode = 1;
+      }
+    }
+    // Rows that were made again, in pieces, count with what there was.
+    const old = before.find((row) => row.player === name && row.trace === traceName)?.each ?? [];
+    if (old.length + runs.length > 0) results.push(summary([...old, ...runs]));
+  }
+}
+const rows = [...before.filter((row) => !results.some((one) => one.player === row.player && one.trace === row.trace)), ...results];
+console.log(`\nThe player on bad networks. 1280x720 at 30/s, ${options.mode === 'always' ? 'all renditions running' : 'renditions on demand'}; ms unless said otherwise; ${cpus().length} × ${cpus()[0].model}, load ${loadavg()[0].toFixed(1)}.\n`);
+console.log(table(rows));
+await writeFile(file, `${JSON.stringify({ date: new Date().toISOString(), options, results: rows }, null, 1)}\n`);
 console.log(`\nsaved ${file.slice(root.length + 1)}`);
 process.exit();

@@ -1,7 +1,8 @@
 //! What the kernel knows of a viewer's connection, told to the viewer: a player cannot measure it on growing segments.
 //!
-//! In → Out: a viewer's socket, when the answer to a request for a segment begins → `CMSD-Dynamic`. One system call a segment.
-//! It is said only to who is connected directly: a cache would keep one viewer's numbers for all.
+//! In → Out: a viewer's socket, when the answer to a request for a segment begins → `CMSD-Dynamic`. One system call a segment,
+//! and a few more on a long path (`socket::renew`). It is said only to who is connected directly: a cache would keep one
+//! viewer's numbers for all.
 //! Spec: CTA-5006, "CMSD-Dynamic"; RFC 8941; tcp(7), `TCP_INFO`.
 #![expect(
     unsafe_code,
@@ -14,6 +15,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::route::Target;
+use crate::socket;
 
 /// The header.
 pub(crate) const CMSD_DYNAMIC: HeaderName = HeaderName::from_static("cmsd-dynamic");
@@ -28,6 +30,8 @@ struct Path {
     /// Whether that was as much as there was to send: the path may carry more.
     app_limited: bool,
     rtt_micros: u32,
+    /// Everything that was sent has arrived, and nothing on the way was lost.
+    quiet: bool,
     /// Bytes that wait in the kernel and were never sent.
     unsent: u32,
 }
@@ -44,9 +48,13 @@ pub(crate) fn stamp(
     if direct
         && matches!(target, Target::Segment(..))
         && let Some(path) = observe(socket)
-        && let Ok(value) = HeaderValue::try_from(describe(path))
     {
-        response.insert(CMSD_DYNAMIC, value);
+        if path.quiet && path.rtt_micros >= LONG_MICROS {
+            socket::renew(socket);
+        }
+        if let Ok(value) = HeaderValue::try_from(describe(path)) {
+            response.insert(CMSD_DYNAMIC, value);
+        }
     }
 }
 
@@ -65,9 +73,14 @@ fn describe(path: Path) -> String {
     text
 }
 
+/// On a shorter path everything has arrived before the next picture is sent, and BBR never holds back.
+const LONG_MICROS: u32 = 15_000;
+
 /// As much of `struct tcp_info` (linux/tcp.h) as is read; offsets in bytes.
 const INFO_BYTES: usize = 168;
+const STATE_AT: usize = 1;
 const FLAGS_AT: usize = 7;
+const UNACKED_AT: usize = 24;
 const RTT_AT: usize = 68;
 const UNSENT_AT: usize = 144;
 const DELIVERY_RATE_AT: usize = 160;
@@ -105,6 +118,7 @@ fn read(info: &[u8; INFO_BYTES]) -> Path {
         delivery_bps: rate.map_or(0, |bytes| u64::from_ne_bytes(*bytes).saturating_mul(8)),
         app_limited: info[FLAGS_AT] & 1 != 0,
         rtt_micros: u32_at(RTT_AT),
+        quiet: info[STATE_AT] == 0 && u32_at(UNACKED_AT) == 0,
         unsent: u32_at(UNSENT_AT),
     }
 }
@@ -119,6 +133,7 @@ mod tests {
             delivery_bps: 2_500_400,
             app_limited: true,
             rtt_micros: 40_100,
+            quiet: true,
             unsent: 1_448,
         };
         assert_eq!(

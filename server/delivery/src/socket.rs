@@ -4,6 +4,7 @@
 //! keeps its rate on lossy paths.
 //! Spec: tcp(7), "TCP_NODELAY", "TCP_NOTSENT_LOWAT", "TCP_CONGESTION"; proc(5), "/proc/pid/limits".
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -30,6 +31,35 @@ pub(crate) fn tune(stream: &TcpStream, config: &HttpConfig) {
     #[cfg(not(target_os = "linux"))]
     let _ = config;
 }
+
+/// Lets BBR begin anew on a connection with nothing in flight; other congestion controls are left alone.
+///
+/// BBR measures a path's shortest round trip for ten seconds, then sends four packets a round trip for 200 ms to measure it again. On a
+/// path longer than a picture lasts this keeps 2.5 Mb/s back by 200 ms, and the picture stands still. Live media leaves gaps
+/// enough to measure in, but BBR takes no notice of them while segments follow each other; beginning anew starts its ten seconds
+/// again. The window and the round trip that the kernel knows are kept.
+pub(crate) fn renew(socket: BorrowedFd<'_>) {
+    #[cfg(target_os = "linux")]
+    {
+        let socket = SockRef::from(&socket);
+        let is_bbr = socket
+            .tcp_congestion()
+            .is_ok_and(|name| name.split(|byte| *byte == 0).next() == Some(BBR));
+        // The kernel ignores a change to what is there already.
+        if is_bbr && socket.set_tcp_congestion(PLAIN).is_ok() {
+            let _ = socket.set_tcp_congestion(BBR);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
+#[cfg(target_os = "linux")]
+const BBR: &[u8] = b"bbr";
+
+/// In every kernel, and it has no state of its own.
+#[cfg(target_os = "linux")]
+const PLAIN: &[u8] = b"reno";
 
 /// The process's soft limit of open files; `None` where it cannot be read or there is none.
 pub(crate) fn open_files_max() -> Option<u64> {

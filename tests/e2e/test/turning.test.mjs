@@ -1,5 +1,6 @@
 // A phone that turns while it is on air: 640×360 becomes 360×640 within one publisher's session.
-// In → Out: one RTMP session of two shapes, from a real ffmpeg → init sections, discontinuity, sizes of source and rung.
+// In → Out: one RTMP session of two shapes, from a real ffmpeg → init sections, discontinuity, sizes of source and rung; how long
+// the picture on the watch page stands still.
 // Spec: issue "Every viewer's own quality", "Turning phones"; cases PKG-10, ING-09.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -8,33 +9,41 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { promisify } from 'node:util';
+import { launch, open } from '../harness/browser.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { Child, until } from '../harness/processes.mjs';
 
 const run = promisify(execFile);
 const LONG = 60_000;
 const BEFORE_S = 8;
+const STILL_MS = 500;
 let folder;
 let server;
 let publisher;
+let browser;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'nearcast-turning-'));
   const [lying, standing] = [await encode('640x360', BEFORE_S), await encode('360x640', 30)];
   await writeFile(join(folder, 'turning.flv'), joined(lying, standing, BEFORE_S * 1000));
   server = await Nearcast.start();
-  publisher = new Child('ffmpeg', ['-hide_banner', '-nostdin', '-loglevel', 'error', '-re', '-i', join(folder, 'turning.flv'), '-c', 'copy', '-f', 'flv', server.rtmp('x')]);
+  publisher = publish('turning.flv', 'x');
   await server.live('x', LONG);
 });
 after(async () => {
+  await browser?.close();
   await publisher?.stop();
   await server?.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
+/** Sends a file of the folder as it is, `more` times more if wanted. */
+const publish = (file, name, more = '0') =>
+  new Child('ffmpeg', [...'-hide_banner -nostdin -loglevel error -re -stream_loop'.split(' '), more, '-i', join(folder, file), '-c', 'copy', '-f', 'flv', server.rtmp(name)]);
+
 async function encode(size, seconds) {
   const to = join(folder, `${size}.flv`);
-  await run('ffmpeg', [...'-hide_banner -nostdin -loglevel error -f lavfi -i'.split(' '), `testsrc2=size=${size}:rate=30`, '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000',
+  await run('ffmpeg', [...'-y -hide_banner -nostdin -loglevel error -f lavfi -i'.split(' '), `testsrc2=size=${size}:rate=30`, '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000',
     '-t', String(seconds), ...'-c:v libx264 -preset ultrafast -tune zerolatency -g 30 -pix_fmt yuv420p -c:a aac -f flv'.split(' '), to]);
   return readFile(to);
 }
@@ -89,4 +98,46 @@ test('a picture that turns gets a new init section at a discontinuity, and its r
   const playlist = await text('/live/x/source/index.m3u8');
   assert.match(playlist, new RegExp(`#EXT-X-DISCONTINUITY\\n#EXT-X-MAP:URI="${first + 1}\\.init\\.mp4"`));
   assert.match(await text('/live/x/index.m3u8'), /RESOLUTION=360x640[^]*RESOLUTION=240x426/);
+});
+
+/** Runs in the page: each change of the picture's shape, and the time between the last picture before it and the first after it. */
+function watchTurns() {
+  window.__turns = [];
+  let last = null;
+  const shown = (_now, { expectedDisplayTime: at, width, height }) => {
+    const { video } = window.__probe;
+    video.requestVideoFrameCallback(shown);
+    const shape = width > height ? 'lying' : 'standing';
+    if (last !== null && last.shape !== shape) window.__turns.push({ shape, stillMs: at - last.at });
+    last = { at, shape };
+  };
+  const search = setInterval(() => {
+    if (!window.__probe?.video) return;
+    clearInterval(search);
+    window.__probe.video.requestVideoFrameCallback(shown);
+  }, 10);
+}
+
+test('the picture on the watch page turns along without standing still for half a second', { timeout: 150_000 }, async (t) => {
+  const [lying, standing] = await Promise.all(['640x360', '360x640'].map((size) => encode(size, 4)));
+  await writeFile(join(folder, 'again.flv'), joined(lying, standing, 4000));
+  const again = publish('again.flv', 'again', '-1');
+  browser = await launch();
+  try {
+    await server.live('again', LONG);
+    const { page } = await open(browser, { viewport: { width: 800, height: 600 } });
+    await page.addInitScript(watchTurns);
+    await page.goto(server.url('/b/again'));
+    // A busy machine stands still by itself: what the player can do shows in the best of several turns, both ways.
+    const turns = () => page.evaluate(() => window.__turns);
+    await until('the picture has turned both ways in time', async () => {
+      const inTime = (await turns()).filter(({ stillMs }) => stillMs <= STILL_MS);
+      return new Set(inTime.map(({ shape }) => shape)).size === 2;
+    }, LONG);
+    t.diagnostic(`stood still for ${(await turns()).map(({ shape, stillMs }) => `${stillMs.toFixed(0)} ms (${shape})`).join(', ')}`);
+    const { jumps, resyncs } = await page.evaluate(() => window.nearcast.stats());
+    t.diagnostic(`${jumps} jumps, ${resyncs} resyncs`);
+  } finally {
+    await again.stop();
+  }
 });

@@ -8,6 +8,7 @@ import { type AbrChunk, type AbrObservation, type AbrRung, type AbrState, abrLos
 import type { Variant } from './playlist.ts';
 import { Probe } from './probe.ts';
 import type { LoaderEnvironment } from './segment_request.ts';
+import type { ServerHint } from './server_hint.ts';
 
 /** One quality that a viewer can choose. */
 export interface Rendition {
@@ -29,6 +30,7 @@ export interface LoaderView {
   readonly received: number;
   readonly segment: { phaseS: number; targetS: number };
   readonly sealedUrl: string | null;
+  hint: ServerHint | null;
   moveTo(name: string, urgent?: boolean): void;
 }
 
@@ -47,6 +49,7 @@ export class Adaptation {
   private chunksOf = '';
   private moving: { name: string; untilMs: number } | null = null;
   private probe: Probe | null = null;
+  private probedMs = -Infinity;
   private retryAtMs = 0;
   private sample: AbrObservation | null = null;
 
@@ -74,6 +77,11 @@ export class Adaptation {
   /** The bits per second that the path was last seen to carry; null while unknown. */
   get provenBps(): number | null {
     return this.state.proven?.bps ?? null;
+  }
+
+  /** A probe delays what comes beside it, and what waits behind it for a moment longer. */
+  get disturbs(): boolean {
+    return this.probe?.state === 'running' || this.env.nowMs() - this.probedMs < PROBE_DRAINS_MS;
   }
 
   /** What the policy saw last, for recordings. */
@@ -121,10 +129,12 @@ export class Adaptation {
       segment: loader.segment,
       saveData: this.saveData,
       probe: this.probe && { state: this.probe.state, bps: this.probe.bps },
-      hint: null,
+      hint: loader.hint,
     };
+    loader.hint = null;
     const { state, action } = abrStep(this.state, this.sample);
     this.state = state;
+    if (this.probe) this.probedMs = nowMs;
     if (this.probe && this.probe.state !== 'running') this.probe = null;
     if (action.probe === 'stop') this.probe?.stop();
     else if (action.probe && loader.sealedUrl !== null) this.probe = new Probe(this.env, loader.sealedUrl, action.probe);
@@ -151,5 +161,7 @@ export class Adaptation {
   }
 }
 
+/** How long what a probe has put into the path's queue takes to leave it. */
+const PROBE_DRAINS_MS = 200;
 /** A move that takes longer than this is no longer waited for. */
 const MOVE_MAX_MS = 20_000;

@@ -34,12 +34,16 @@ export class LiveEdge {
   private endMs: number | null = null;
   private cached: { atMs: number; shortfall: Shortfall } | null = null;
 
-  /** A live chunk (not part of the burst of a join) arrived whole at `arrivalMs`; media is complete up to `mediaEndS`. */
-  observe(arrivalMs: number, mediaEndS: number): void {
+  /**
+   * A live chunk (not part of the burst of a join) arrived whole at `arrivalMs`; media is complete up to `mediaEndS`. What came
+   * late because of something of our own (`isOurs`) says nothing of the path.
+   */
+  observe(arrivalMs: number, mediaEndS: number, isOurs = false): void {
     const endMs = mediaEndS * 1000;
     const before = this.endMs;
     if (before !== null && endMs <= before) return;
     this.endMs = endMs;
+    if (isOurs) return;
     const offsetMs = arrivalMs - endMs;
     const bestMs = Math.min(this.bestOffsetMs ?? offsetMs, offsetMs);
     const last = this.arrivals.at(-1);

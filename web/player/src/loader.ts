@@ -10,8 +10,9 @@
 import { asPlayerError, PlayerError } from './errors.ts';
 import type { Chunk } from './boxes.ts';
 import { chunkSeconds, type InitSection, mimeType, parseInit } from './init.ts';
-import { bestFirst, initUrl, type ListedSegment, parseMedia, parseMultivariant, segmentUrl, type MediaPlaylist, type Variant } from './playlist.ts';
+import { bestFirst, initUrl, type ListedSegment, parseMedia, parseMultivariant, segmentUrl, startUrl, type MediaPlaylist, type Variant } from './playlist.ts';
 import { type ArrivedChunk, type LoaderEnvironment, SegmentRequest } from './segment_request.ts';
+import type { ServerHint } from './server_hint.ts';
 import { fetchWhole, StatusError, within } from './whole_answer.ts';
 
 /** How the broadcast stands, as far as the network shows it. */
@@ -94,6 +95,8 @@ export class Loader {
   bytes = 0;
   /** Bytes of media that have come, those of unfinished chunks included. */
   received = 0;
+  /** What the server said last of the connection; whoever has read it sets it to null. */
+  hint: ServerHint | null = null;
   private readonly abort = new AbortController();
   private state: LoaderState | null = null;
   /** Best first; the first, `source`, is always there. */
@@ -282,8 +285,13 @@ export class Loader {
 
   private open(variant: Variant, { epoch, msn }: Point): SegmentRequest {
     const target = { rendition: variant.name, epoch, msn, url: segmentUrl(variant.url, epoch, msn) };
-    return new SegmentRequest(this.env, target, this.abort.signal, (bytes) => {
-      this.received += bytes;
+    return new SegmentRequest(this.env, target, this.abort.signal, {
+      bytes: (count) => {
+        this.received += count;
+      },
+      hint: (hint) => {
+        this.hint = hint;
+      },
     });
   }
 
@@ -417,8 +425,8 @@ export class Loader {
       else if (urgent && !started) return await this.cutOver(variant, this.nearest(from), signal);
       let point: Point = from;
       if (variant.name !== this.variants[0]?.name) {
-        // Asking for its playlist is what starts a rendition that is made on demand; the answer comes when it runs.
-        const text = await this.text(variant.url, signal, LOADER_TIMES.rungStartMs);
+        // Asking for its playlist is what starts a rendition that is made on demand; the answer comes with its first part.
+        const text = await this.text(startUrl(variant.url), signal, LOADER_TIMES.rungStartMs);
         const edge: ListedSegment | undefined = parseMedia(text, variant.url).prefetch[0];
         if (!edge) throw new PlayerError('network', `${variant.name} has no growing segment`);
         point = edge;

@@ -94,7 +94,8 @@ export class Playback {
     this.latency = { ...latencyStart(this.hasAudio, this.policy), penaltyS: this.latency.penaltyS, stalls: this.latency.stalls };
   }
 
-  append(chunk: Chunk, arrivalMs: number): void {
+  /** Takes a chunk; `isDisturbed` says that something else of ours has delayed it. */
+  append(chunk: Chunk, arrivalMs: number, isDisturbed = false): void {
     const startS = this.note(chunk);
     const before = this.endS;
     if (before !== null && startS !== null && startS < before - BACKWARDS_S) {
@@ -116,7 +117,7 @@ export class Playback {
     } else if (this.burst) {
       this.burst = burstGrow(this.burst, now, endS);
     } else {
-      this.edge.observe(arrivalMs, endS);
+      this.edge.observe(arrivalMs, endS, isDisturbed);
       if (this.splicing) this.goOver(endS);
     }
   }

@@ -333,7 +333,7 @@ export class Player extends Emitter<PlayerEvents> {
     // Every segment begins with a random access point.
     const keyframe = this.at?.msn !== at.msn;
     this.at = at;
-    this.playback?.append(chunk, at.arrivalMs);
+    this.playback?.append(chunk, at.arrivalMs, this.adaptation.disturbs);
     const endS = this.playback?.endS ?? null;
     if (endS !== null) {
       this.adaptation.noteChunk({ arrivalMs: at.arrivalMs, endMs: endS * 1000, bytes: chunk.bytes.byteLength, keyframe }, at.rendition);

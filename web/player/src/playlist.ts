@@ -117,6 +117,13 @@ export function segmentUrl(mediaPlaylistUrl: string, epoch: number, msn: number)
   return new URL(`${epoch}.${msn}.m4s`, mediaPlaylistUrl).href;
 }
 
+/** Address of a media playlist that is answered with the first part of a rendition that it starts, not with the first whole segment. */
+export function startUrl(mediaPlaylistUrl: string): string {
+  const url = new URL(mediaPlaylistUrl);
+  url.searchParams.set('announce', 'prefetch');
+  return url.href;
+}
+
 /** Address of the init section of `epoch`. */
 export function initUrl(mediaPlaylistUrl: string, epoch: number): string {
   return new URL(`${epoch}.init.mp4`, mediaPlaylistUrl).href;

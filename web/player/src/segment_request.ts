@@ -7,6 +7,7 @@
 import { ChunkSplitter, type Chunk } from './boxes.ts';
 import type { Bytes } from './bytes.ts';
 import { asPlayerError, PlayerError } from './errors.ts';
+import { readHint, type ServerHint } from './server_hint.ts';
 
 /** Network, time and chance, so that tests can bring their own. */
 export interface LoaderEnvironment {
@@ -38,6 +39,14 @@ export interface SegmentTarget {
 /** How far a request has come. */
 export type RequestPhase = 'opening' | 'open' | 'ended' | 'failed';
 
+/** Who is told of what a request learns before its chunks are whole. */
+export interface RequestListener {
+  /** Bytes came, those of unfinished chunks included. */
+  bytes(count: number): void;
+  /** The server has said something of the connection. */
+  hint(hint: ServerHint): void;
+}
+
 const QUEUE_BYTES_MAX = 32 * 1024 * 1024;
 
 /** A request in flight. Starts at construction; `cancel` is always safe. */
@@ -63,8 +72,7 @@ export class SegmentRequest {
     readonly target: SegmentTarget,
     /** Ends this request together with whatever it belongs to. */
     parent: AbortSignal,
-    /** Told of all bytes as they come, those of unfinished chunks included. */
-    private readonly count: (bytes: number) => void = () => undefined,
+    private readonly listener?: RequestListener,
   ) {
     const { signal } = this.abort;
     if (parent.aborted) this.cancel();
@@ -135,6 +143,8 @@ export class SegmentRequest {
       }
       this.phase = 'open';
       this.answer();
+      const hint = readHint(response.headers);
+      if (hint) this.listener?.hint(hint);
       await this.drain(response.body.getReader());
       this.phase = 'ended';
     } catch (error) {
@@ -153,7 +163,7 @@ export class SegmentRequest {
       const { done, value } = await reader.read();
       if (done) break;
       const arrivalMs = this.env.nowMs();
-      this.count(value.byteLength);
+      this.listener?.bytes(value.byteLength);
       for (const chunk of splitter.push(value)) {
         this.queue.push({ chunk, arrivalMs, offset: this.offset });
         this.offset += chunk.bytes.byteLength;

@@ -108,23 +108,65 @@ test('data-saver stays at 480 lines and below, however wide the path', () => {
   assert.equal(course.probes, 0);
 });
 
-test('while the server has nothing unsent, lateness is not the path\'s', () => {
-  const at = (nowMs: number, lateMs: number, unsentBytes: number | null): AbrObservation => ({
-    nowMs, rungs: RUNGS, playing: 'source', moving: null, bufferS: 0.1, targetS: 0.3, standing: false, box: null, saveData: false,
-    chunks: [{ arrivalMs: nowMs, endMs: nowMs - 100 - lateMs, bytes: 4_000, keyframe: false }], receivedBytes: nowMs * 100,
-    segment: { phaseS: 0.5, targetS: 2 }, probe: null, hint: { deliveryBps: null, unsentBytes },
+/** Observations of a rendition that comes `lateMs` late from the first second on, with the server's word at 1.2 s. */
+function movesWith(playing: string, lateMs: number, hint: AbrObservation['hint'], seconds = 1.5): string | undefined {
+  let state = abrStart(0);
+  for (let now = 0; now < seconds * 1_000; now += 50) {
+    const late = now < 1_000 ? 0 : lateMs;
+    const next = abrStep(state, {
+      nowMs: now, rungs: RUNGS, playing, moving: null, bufferS: 0.3, targetS: 0.3, standing: false, box: null, saveData: false,
+      chunks: [{ arrivalMs: now, endMs: now - 100 - late, bytes: 2_000, keyframe: false }], receivedBytes: now * 40,
+      segment: { phaseS: 0.5, targetS: 2 }, probe: null, hint: now === 1_200 ? hint : null,
+    });
+    if (next.action.move) return next.action.move.name;
+    state = next.state;
+  }
+  return undefined;
+}
+
+test('what waits unsent at the server makes a rendition that comes late go at once; nothing unsent proves nothing', () => {
+  assert.equal(movesWith('source', 150, { deliveryBps: null, limited: false, unsentBytes: 60_000 }), '240p');
+  assert.equal(movesWith('source', 150, { deliveryBps: null, limited: false, unsentBytes: 0 }), undefined);
+  assert.equal(movesWith('source', 0, { deliveryBps: null, limited: false, unsentBytes: 60_000 }), undefined, 'it is in time');
+});
+
+test('a rate that the server has seen is looked into at once, once, and proves nothing', () => {
+  const hint = { deliveryBps: 5_000_000, limited: true, unsentBytes: 0 };
+  const at = (seen: Partial<AbrObservation>): AbrObservation => ({
+    nowMs: 0, rungs: RUNGS, playing: '480p', moving: null, bufferS: 0.3, targetS: 0.3, standing: false, box: null, saveData: false, chunks: [],
+    receivedBytes: 0, segment: { phaseS: 0.5, targetS: 2 }, probe: null, hint: null, ...seen,
   });
-  const course = (unsentBytes: number | null): string | undefined => {
+  const probes = (told: AbrObservation['hint']): number[] => {
     let state = abrStart(0);
-    for (let now = 0; now < 4_000; now += 50) {
-      const next = abrStep(state, at(now, now < 1_000 ? 0 : (now - 1_000) * 0.6, unsentBytes));
-      if (next.action.move) return next.action.move.name;
+    const found: number[] = [];
+    for (let now = 0; now < 9_000; now += 50) {
+      const chunks = [{ arrivalMs: now, endMs: now - 100, bytes: 2_000, keyframe: false }];
+      const probe = found.at(-1) === now - 50 ? { state: 'failed' as const, bps: 0 } : null;
+      const next = abrStep(state, at({ nowMs: now, chunks, receivedBytes: now * 40, probe, hint: now % 2_000 === 0 && now > 0 ? told : null }));
+      assert.equal(next.action.move, null);
+      if (next.action.probe) found.push(now);
       state = next.state;
     }
-    return undefined;
+    return found;
   };
-  assert.equal(course(0), undefined);
-  assert.equal(course(null), '240p');
+  assert.deepEqual(probes(null), [1_500, 4_550]);
+  assert.deepEqual(probes({ ...hint, deliveryBps: 3_000_000 }), [1_500, 4_550], 'it is not enough');
+  assert.deepEqual(probes(hint).slice(0, 2), [1_500, 2_000]);
+  assert.equal(probes(hint).length, 3);
+});
+
+test('what the server tells of a path that is gone does no harm', () => {
+  for (const hintAgeMs of [0, 1_000, 2_500, 4_000]) {
+    for (const offset of [0, 700, 1_300]) {
+      const course = watchOver({ seconds: 90, hintAgeMs, rate: step(20_000 + offset, 50_000 + offset) });
+      assert.ok(course.stalls.length <= 1 && course.stalls.every((stall) => stall.ms <= 1_000), `${hintAgeMs} ms: ${says(course)}`);
+      assert.deepEqual([course.at(30_000), course.at(65_000 + offset)], ['240p', 'source'], says(course));
+      assert.ok(course.switches.length <= 3, says(course));
+    }
+    const narrow = watchOver({ seconds: 300, hintAgeMs, rate: () => 1.6 * MBPS });
+    assert.equal(narrow.at(60_000), '480p', says(narrow));
+    assert.ok(narrow.switches.length <= 4, says(narrow));
+  }
 });
 
 test('hostile figures neither throw nor move anything', () => {

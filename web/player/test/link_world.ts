@@ -30,6 +30,8 @@ export interface Wish {
   /** Renditions that never come. */
   broken?: readonly string[];
   rungs?: readonly AbrRung[];
+  /** The server tells at each segment what the link carried so many milliseconds ago. */
+  hintAgeMs?: number;
 }
 
 /** What came of it. */
@@ -67,6 +69,7 @@ export function watchOver(wish: Wish): Course {
   let playing = rungs[0]?.name ?? '';
   let made = 0;
   let skipTo = 0;
+  let hint: AbrObservation['hint'] = null;
   let queue: Pending[] = [];
   let sentFrames = 45; // the join begins in the middle of a segment
   let arrived: AbrChunk[] = [];
@@ -98,6 +101,9 @@ export function watchOver(wish: Wish): Course {
         moving = null;
         course.switches.push({ atMs: now, to: playing });
       }
+      if (made % FRAMES === FRAMES / 2 && wish.hintAgeMs !== undefined) {
+        hint = { deliveryBps: wish.rate(Math.max(0, now - wish.hintAgeMs)), limited: queue.length === 0, unsentBytes: 0 };
+      }
       if (made >= skipTo) queue.push(frame(made, playing));
       made += 1;
     }
@@ -122,7 +128,7 @@ export function watchOver(wish: Wish): Course {
       probe.left -= used;
       budget += shares === 2 ? budget - used : 0;
       if (!probe.counted && probe.left <= (probe.bytes * 2) / 3) probe.counted = { atMs: now, left: probe.left };
-      if (probe.left <= 0 && probe.bytes === 14_000) probe.result = { state: 'failed', bps: 0 };
+      if (probe.left <= 0 && probe.bytes === 10_000) probe.result = { state: 'failed', bps: 0 };
       else if (probe.left <= 0 && probe.counted) probe.result = { state: 'done', bps: ((probe.counted.left - probe.left) * 8_000) / Math.max(10, now - probe.counted.atMs) };
       else if (now - probe.atMs > 1_500) probe.result = { state: 'failed', bps: 0 };
     }
@@ -171,8 +177,9 @@ export function watchOver(wish: Wish): Course {
         nowMs: now + rttMs / 2, rungs, playing: shown, moving: moving?.name ?? (playing === shown ? null : playing), chunks: arrived, receivedBytes: received,
         bufferS: Math.max(0, endMs - position) / 1000, targetS: targetMs / 1000, standing: standingSince !== null && now - standingSince > 100,
         segment: { phaseS: ((endMs / FRAME_MS) % FRAMES) / 30, targetS: 2 }, box: wish.box ?? null, saveData: wish.saveData ?? false,
-        probe: probe?.result ?? null, hint: null,
+        probe: probe?.result ?? null, hint,
       });
+      hint = null;
       arrived = [];
       state = step.state;
       if (probe && probe.result?.state !== 'running') probe = null;
@@ -181,7 +188,7 @@ export function watchOver(wish: Wish): Course {
       else if (step.action.probe && step.action.probe !== 'stop') {
         course.probes += 1;
         const few = wish.rate(now) < step.action.probe.bps / 2;
-        probe = { left: few ? 14_000 : step.action.probe.bytes, bytes: few ? 14_000 : step.action.probe.bytes, atMs: now, counted: null, result: { state: 'running', bps: 0 } };
+        probe = { left: few ? 10_000 : step.action.probe.bytes, bytes: few ? 10_000 : step.action.probe.bytes, atMs: now, counted: null, result: { state: 'running', bps: 0 } };
       }
       if (move && wish.broken?.includes(move.name)) state = abrLost(state, move.name, now);
       else if (move) moving = { ...move, readyMs: now + 2 * rttMs + 60 + (move.name === 'source' ? 0 : (wish.coldMs ?? 0)) };

@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type AbrRung, abrStart, abrStep } from '../src/abr.ts';
+import heldBack from './traces/network_held_back.json' with { type: 'json' };
 import steps from './traces/network_steps.json' with { type: 'json' };
 
 type Seen = [number, string, number, number, number, number, number, [number, number, number, number][]];
@@ -37,4 +38,11 @@ test('recorded: 10 Mb/s becomes 1 Mb/s, and source is left within half a second'
   assert.ok(move, 'it is left');
   assert.equal(move.name, '240p');
   assert.ok(move.atMs > dropMs && move.atMs < dropMs + 700, `${move.atMs - dropMs} ms after the drop`);
+});
+
+test('recorded: a sender that holds back for 200 ms on a wide path makes nobody leave source', () => {
+  const recording = heldBack as unknown as Recording;
+  const offsets = recording.seen.flatMap(([, , , , , , , chunks]) => chunks.map(([arrivalMs, endMs]) => arrivalMs - endMs));
+  assert.ok(Math.max(...offsets) - Math.min(...offsets) > 150, 'it is in the recording');
+  assert.equal(firstMove(recording), null);
 });

@@ -144,6 +144,16 @@ test('chunks that come in one read count once, with the end of the last', () => 
   assert.ok(Math.abs(edge.shortfall(5_000).p50Ms - 33) < 0.01);
 });
 
+test('what came late beside a probe of our own says nothing of the path', () => {
+  for (const isOurs of [true, false]) {
+    const edge = new LiveEdge();
+    for (let i = 0; i < 100; i += 1) edge.observe(1_000 + i * 33 + (i > 50 && i < 56 ? 120 : 0), i * 0.033, isOurs && i > 50 && i < 57);
+    const { p99Ms } = edge.shortfall(1_000 + 100 * 33);
+    assert.equal(p99Ms > 100, !isOurs, `${p99Ms}`);
+    assert.ok(Math.abs((edge.at(5_000) ?? 0) - 4) < 0.001, 'the edge is where it was');
+  }
+});
+
 test('a slower path is believed after twenty seconds', () => {
   const edge = new LiveEdge();
   for (let ms = 0; ms < 10_000; ms += 33) edge.observe(ms, ms / 1000);

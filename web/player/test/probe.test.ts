@@ -40,16 +40,29 @@ function world(pauseMs: (packet: number) => number, status = 206) {
 
 const WANT = { bytes: 140_000, bps: 2_000_000 };
 
-test('a path that is wide is measured in two steps, the first of ten packets', async () => {
+test('a path that is wide is measured in two steps, the first of seven packets', async () => {
   const { clock, env, asked } = world(() => 1.4);
   const probe = new Probe(env, 'http://test/x', WANT);
   await clock.advance(1_000);
   assert.equal(probe.state, 'done');
   assert.ok(probe.bps > 7_000_000 && probe.bps < 9_000_000, `${probe.bps}`);
-  assert.deepEqual(asked, ['bytes=0-13999', 'bytes=0-139999']);
+  assert.deepEqual(asked, ['bytes=0-9999', 'bytes=0-139999']);
 });
 
-test('a path that is narrow sees no more than ten packets', async () => {
+test('a probe that is stopped past its half has learned enough, before that it has not', async () => {
+  for (const [ms, state] of [[60, 'failed'], [150, 'done']] as const) {
+    const { clock, env } = world(() => 1.4);
+    const probe = new Probe(env, 'http://test/x', WANT);
+    await clock.advance(ms);
+    probe.stop();
+    assert.equal(probe.state, state, `${ms} ms`);
+    await clock.advance(1_000);
+    assert.equal(probe.state, state);
+    if (state === 'done') assert.ok(probe.bps > 7_000_000 && probe.bps < 9_000_000, `${probe.bps}`);
+  }
+});
+
+test('a path that is narrow sees no more than seven packets', async () => {
   const { clock, env, asked } = world(() => 14);
   const probe = new Probe(env, 'http://test/x', WANT);
   await clock.advance(1_000);

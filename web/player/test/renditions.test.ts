@@ -55,6 +55,19 @@ test('a move happens where the next segment begins: init section first, nothing 
   assert.equal(server.count('480p/1.12.m4s'), 1, 'and goes on there');
 });
 
+test('what the server says of the connection is there to be read, with each segment', async () => {
+  const { clock, server, loader } = await watching();
+  assert.equal(loader.hint, null);
+  server.hint = '"nearcast";etp=5000;rtt=40;nearcast-unsent=0';
+  for (const i of [2, 3]) server.body('1.10').send(halfSecond(i));
+  server.body('1.10').end();
+  await clock.advance(10);
+  server.body('1.11').send(halfSecond(4));
+  server.body('1.11').send(halfSecond(5));
+  await clock.advance(10);
+  assert.deepEqual(loader.hint, { deliveryBps: 5_000_000, limited: false, unsentBytes: 0 });
+});
+
 test('a rung that has to be started is waited for, while the picture goes on', async () => {
   const { clock, server, output, loader } = await watching();
   const release = server.holdPlaylist('240p');
@@ -62,6 +75,7 @@ test('a rung that has to be started is waited for, while the picture goes on', a
   for (const i of [2, 3]) server.body('1.10').send(halfSecond(i));
   server.body('1.10').end();
   await clock.advance(10);
+  assert.deepEqual(server.queries, ['/live/x/240p/index.m3u8?announce=prefetch'], 'its first part is enough');
   server.body('1.11').send(halfSecond(4));
   await clock.advance(2_000);
   assert.equal(output.chunks.at(-1), '1.11@180000');

@@ -92,8 +92,10 @@ export class GrowingBody {
 
 /** One broadcast at `http://test/live/x/`. */
 export class FakeServer {
-  /** Every address asked for, without the host. */
+  /** Every address asked for, without the host and the query. */
   readonly requests: string[] = [];
+  /** The queries of those that had one, with their paths. */
+  readonly queries: string[] = [];
   /** Bodies by `epoch.msn`; every request for a segment gets one of its own, the newest is last. */
   readonly bodies = new Map<string, GrowingBody[]>();
   /** Requests for segments that are open now. */
@@ -102,6 +104,8 @@ export class FakeServer {
   /** Statuses other than 200, by path. */
   readonly refusals = new Map<string, number>();
   unreachable = false;
+  /** What the server says of the connection. */
+  hint: string | null = null;
   mediaPlaylist = '';
   /** The one rendition of the multivariant playlist. */
   variant = 'source/index.m3u8';
@@ -109,8 +113,9 @@ export class FakeServer {
   rungs = '';
 
   fetch = async (url: string, init: RequestInit): Promise<Response> => {
-    const path = new URL(url).pathname;
+    const { pathname: path, search } = new URL(url);
     this.requests.push(path);
+    if (search) this.queries.push(path + search);
     await Promise.resolve();
     if (this.unreachable) throw new TypeError('fetch failed');
     const refusal = this.refusals.get(path);
@@ -195,7 +200,7 @@ export class FakeServer {
       end();
       release();
     };
-    return new Response(body.stream);
+    return new Response(body.stream, { headers: this.hint === null ? {} : { 'CMSD-Dynamic': this.hint } });
   }
 }
 
