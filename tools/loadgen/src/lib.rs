@@ -19,6 +19,7 @@ pub mod room;
 pub mod server;
 pub mod swarm;
 pub mod target;
+pub mod transcode;
 pub mod viewers;
 pub mod watch;
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use loadgen::{churn, fanout, floor, room, viewers};
+use loadgen::{churn, fanout, floor, room, transcode, viewers};
 
 /// Load for a Nearcast server.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Command {
     Posts(room::flood::Args),
     /// A room with a million viewers in virtual time, behind a model of two tiers of caches.
     SimulateRoom(room::simulate::Args),
+    /// What encoded renditions cost: processor time, delay, the wait for a cold one, bytes of the container.
+    Transcode(transcode::Args),
     /// Publishers that come and leave, again and again.
     Churn(churn::Args),
     /// The bare loop of send() by itself.
@@ -76,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         match command {
             Command::Viewers(args) => viewers::run(args).await,
             Command::Fanout(args) => fanout::run(args).await,
+            Command::Transcode(args) => transcode::run(args).await,
             Command::Churn(args) => churn::run(args).await,
             Command::Room(args) => room::run(args).await,
             Command::Posts(args) => room::flood::run(args).await,

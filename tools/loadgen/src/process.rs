@@ -43,6 +43,25 @@ pub fn memory(pid: u32) -> anyhow::Result<u64> {
     Ok(kilobytes.context("/proc/pid/status is not understood")? * 1_024)
 }
 
+/// The processes that a process has started and that still run, in the order of their numbers.
+pub fn children(parent: u32) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is_child = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, after)| {
+            let mut fields = after.split_whitespace();
+            let (state, ppid) = (fields.next(), fields.next());
+            state != Some("Z") && ppid.and_then(|ppid| ppid.parse().ok()) == Some(parent)
+        })
+    };
+    let mut found: Vec<u32> = numbers.filter(is_child).collect();
+    found.sort_unstable();
+    found
+}
+
 /// Raises the limit of open files as far as it goes; what it is then.
 pub fn raise_file_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
@@ -88,5 +107,18 @@ mod tests {
             sum = sum.wrapping_add((0..100_000).sum::<u64>());
         }
         assert!(sum > 0 && !processors().is_empty());
+    }
+
+    #[test]
+    fn a_child_is_found_until_it_ends() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        assert!(children(std::process::id()).contains(&pid));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!children(std::process::id()).contains(&pid));
     }
 }

@@ -15,7 +15,7 @@ mod timeline;
 
 use std::collections::VecDeque;
 
-use media::{Delta, Duration, Epoch, SegmentId, UnixTime};
+use media::{Delta, Duration, Epoch, SegmentId, Timestamp, UnixTime};
 
 use boxes::{Chunk, Init};
 use fetch::{Fetch, Outcome};
@@ -72,6 +72,17 @@ pub enum Surprise {
     Silent,
 }
 
+/// The times of the track that leads a chunk: the picture, or the sound where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkMedia {
+    /// Decode time of its first sample.
+    pub begin: Timestamp,
+    /// Decode time of its last sample.
+    pub last: Timestamp,
+    /// Whether the first sample is a sync sample.
+    pub sync: bool,
+}
+
 /// What a viewer saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
@@ -81,6 +92,12 @@ pub enum Fact {
     Chunk {
         /// `prft`, `moof` and `mdat`.
         bytes: u64,
+        /// The samples among them.
+        payload: u64,
+        /// When its last byte came.
+        at: UnixTime,
+        /// Where its leading track is on the broadcast's timeline; `None` for a chunk without samples.
+        media: Option<ChunkMedia>,
         /// From the instant of its newest sample to the arrival of its last byte; `None` for what was made before the
         /// response began.
         lateness: Option<Delta>,
@@ -575,6 +592,13 @@ impl Viewer {
             self.complete = false;
             let mut fact = Fact::Chunk {
                 bytes: chunk.bytes,
+                payload: chunk.payload,
+                at,
+                media: span.map(|span| ChunkMedia {
+                    begin: span.begin,
+                    last: span.last,
+                    sync: span.sync,
+                }),
                 lateness: None,
                 play_delay: None,
             };

@@ -16,19 +16,21 @@ use crate::{packages, shell};
 pub(crate) fn run(name: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
     match name {
         "glass-to-glass" | "network" | "room" | "varnish" => script(name, arguments)?,
-        "fanout" => {
+        "fanout" | "transcode" => {
             packages::ensure(&[packages::PUBLISH, packages::PEER])?;
             compile::pages()?;
             compile::binary(Profile::Release, &["nearcast", "loadgen"])?;
             shell::run(
                 Command::new(compile::binary_path(Profile::Release, "loadgen"))
                     .current_dir(shell::root())
-                    .arg("fanout")
+                    .arg(name)
                     .args(arguments),
             )?;
         }
         other => {
-            bail!("no bench named {other:?}; there are: glass-to-glass fanout network room varnish")
+            bail!(
+                "no bench named {other:?}; there are: glass-to-glass fanout network room transcode varnish"
+            )
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -36,7 +36,7 @@ cargo xtask <command>
   check              formatting, clippy, rustdoc, tidy, licences
   fix                what of that can be repaired by a machine
   tidy               the house rules alone
-  bench  NAME [--…]  glass-to-glass | fanout | varnish (arguments go to the bench)
+  bench  NAME [--…]  glass-to-glass | fanout | network | room | transcode | varnish (arguments go to the bench)
 ";
 
 fn main() -> ExitCode {

@@ -111,6 +111,8 @@ pub struct Chunk {
     pub runs: Vec<Run>,
     /// Bytes of `prft`, `moof` and `mdat`.
     pub bytes: u64,
+    /// Bytes of the samples in it.
+    pub payload: u64,
 }
 
 /// Splits a segment's body into chunks.
@@ -233,15 +235,14 @@ impl ChunkReader {
                 let Some((moof, moof_length)) = self.moof.take() else {
                     return Err(BoxError::Order("mdat"));
                 };
-                moof.check(
-                    moof_length + open.header_length,
-                    open.length - open.header_length,
-                )?;
+                let payload = open.length - open.header_length;
+                moof.check(moof_length + open.header_length, payload)?;
                 self.chunks.push_back(Chunk {
                     stamp: self.stamp.take(),
                     sequence: moof.sequence,
                     runs: moof.runs,
                     bytes: std::mem::take(&mut self.bytes),
+                    payload,
                 });
             }
             _ => {}

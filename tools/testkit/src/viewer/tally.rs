@@ -126,6 +126,7 @@ impl Tally {
                 bytes,
                 lateness,
                 play_delay,
+                ..
             } => {
                 self.chunks += 1;
                 self.bytes += bytes;

@@ -41,6 +41,10 @@ pub(super) struct Span {
     pub(super) begin: Timestamp,
     /// When its leading track ends.
     pub(super) end: Timestamp,
+    /// When its leading track's last sample begins.
+    pub(super) last: Timestamp,
+    /// Whether that track begins with a sync sample.
+    pub(super) sync: bool,
     /// When its newest sample happened.
     pub(super) newest: Option<UnixTime>,
 }
@@ -103,10 +107,13 @@ impl Timeline {
         let newest = run
             .decode_time
             .saturating_add(run.duration.saturating_sub(run.last_duration));
+        let last = stamp_of(newest, scale);
         Some(Span {
             begin: begin(run, init),
             end: stamp_of(run.decode_time.saturating_add(run.duration), scale),
-            newest: self.wall(stamp_of(newest, scale)),
+            last,
+            sync: run.sync,
+            newest: self.wall(last),
         })
     }
 
