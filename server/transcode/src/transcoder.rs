@@ -504,6 +504,10 @@ impl Task {
         };
         let lines = &self.lines;
         let ready = process.rungs.iter().all(|name| {
+            // A rung that nobody delivered before began with this process: it has nothing to take over.
+            if lines.get(name).and_then(|line| line.from) == Some(generation) {
+                return true;
+            }
             let held = process
                 .held
                 .get(name)

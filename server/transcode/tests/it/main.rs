@@ -7,7 +7,7 @@
 
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -247,6 +247,36 @@ async fn nothing_is_encoded_while_nobody_watches() {
         }
     };
     assert_eq!(first, RenditionName::P240);
+}
+
+#[tokio::test]
+async fn a_rung_that_joins_another_leaves_one_process_for_both() {
+    let _alone = ALONE.lock().await;
+    let source = Source::make("1280x720", 0).await;
+    let mut transcoder = spawn_transcoder(Arc::new(config(Mode::OnDemand)));
+    let (mut begun, mut after) = (BTreeSet::new(), BTreeSet::new());
+    for event in source.forever() {
+        transcoder.offer(&event);
+        if begun.is_empty() {
+            transcoder.note_use(RenditionName::P240);
+        } else {
+            transcoder.note_use(RenditionName::P480);
+        }
+        let Ok(Some(output)) = timeout(Duration::from_millis(5), transcoder.next()).await else {
+            continue;
+        };
+        if let RungOutput::Event(name, Event::Unit(_)) = output {
+            begun.insert(name);
+            if begun.len() == 2 && source::encoders().len() == 1 {
+                after.insert(name);
+            }
+        }
+        assert!(!matches!(output, RungOutput::Interrupted(_)));
+        if after.len() == 2 {
+            return;
+        }
+    }
+    panic!("{begun:?} begun, {after:?} of one process");
 }
 
 #[tokio::test]
