@@ -24,7 +24,7 @@ use self::boundary::{Closing, Open, Rate};
 use self::chunk::{Pending, Taken, Writer};
 use self::lane::{Lane, Verdict};
 use self::session::Session;
-use crate::part::PartPlan;
+use crate::part::{self, PartPlan};
 use crate::timeline::Timeline;
 use crate::{Cut, Output, Start};
 
@@ -75,7 +75,7 @@ pub struct PackagerConfig {
     pub segment_bytes_max: usize,
     /// Access units are joined to chunks of this length; `None`: one picture a chunk where overhead allows.
     pub chunk: Option<Duration>,
-    /// Parts are made of as many chunks as come nearest to this length.
+    /// Parts are made of as many access units as come nearest to this length.
     pub part_target: Duration,
 }
 
@@ -89,7 +89,7 @@ impl Default for PackagerConfig {
             segment_max: Duration::from_secs(16),
             segment_bytes_max: 64 << 20,
             chunk: None,
-            part_target: Duration::from_millis(200),
+            part_target: Duration::from_millis(150),
         }
     }
 }
@@ -547,19 +547,28 @@ impl Packager {
     /// How long chunks are to be.
     fn chunk_length(&self) -> Duration {
         /// Pictures, at most, and sounds that share a chunk.
-        const PICTURES: u64 = 3;
+        const PICTURES: u64 = 4;
         const SOUNDS: u64 = 8;
         let usual = self.usual();
         if let Some(length) = self.config.chunk {
             return length.max(usual);
         }
-        let fitting = (self.config.part_target.as_nanos() / usual.as_nanos().max(1)).max(1);
+        let units = part::units(self.config.part_target, usual);
         let picture = self.session.as_ref().is_none_or(Session::has_picture);
         let joined = if picture {
-            self.rate.joined(PICTURES.min(fitting))
+            part::joined(units, self.rate.needed(), PICTURES)
         } else {
-            SOUNDS.min(fitting)
+            part::joined(units, SOUNDS, SOUNDS)
         };
         usual.times(joined)
+    }
+
+    /// How long parts are to be: a whole number of chunks.
+    fn part_length(&self) -> Duration {
+        let unit = match self.config.chunk {
+            Some(_) => self.chunk_length(),
+            None => self.usual(),
+        };
+        unit.times(part::units(self.config.part_target, unit))
     }
 }

@@ -1,9 +1,9 @@
-//! Parts: how many chunks make one, and how long the longest may be.
+//! Parts: how many units make one, and how long the longest may be.
 //!
-//! In → Out: the usual length of a chunk → part target; chunks of a segment → complete [`Part`]s.
-//! A part ends when the next chunk of usual length would not fit any more, so it is known to be complete at once. The
-//! target is chosen for each segment from the frame rate: 200 ms are not a whole number of pictures at 24 per second,
-//! and parts of four would be too short, so there the target is five.
+//! In → Out: the usual length of a unit → part target; chunks of a segment → complete [`Part`]s.
+//! A part ends when the next chunk of usual length would not fit any more, so it is known to be complete at once. How
+//! many units it has is chosen from the frame rate alone, and only whole fractions of that many share a chunk: however
+//! many these are, which changes with the bitrate, parts stay as long as they are, and the target does not change.
 //!
 //! Spec: RFC 8216bis, "EXT-X-PART-INF", "EXT-X-PART" (no part exceeds the target; all but the last reach 85 % of it).
 
@@ -33,12 +33,28 @@ pub(crate) struct PartPlan {
 
 const MILLI: u64 = 1_000_000;
 
+/// How many units of this length make a part nearest to `wanted`: one of the numbers that can be divided in many ways.
+pub(crate) fn units(wanted: Duration, unit: Duration) -> u64 {
+    /// A target of more than that many units is none that anybody wants.
+    const COUNTS: [u64; 11] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
+    let square = |length: Duration| u128::from(length.as_nanos().max(1)).pow(2);
+    // The nearest in proportion: what lies between two of them belongs to the upper one from their geometric mean on.
+    let upper = |pair: &&[u64]| u128::from(pair[0] * pair[1]) * square(unit) <= square(wanted);
+    COUNTS[COUNTS.windows(2).take_while(upper).count()]
+}
+
+/// How many of the `units` of a part share a chunk, so that chunks divide the part evenly: the fewest from `least` on,
+/// but not more than `most`.
+pub(crate) fn joined(units: u64, least: u64, most: u64) -> u64 {
+    let even = |count: &u64| units.is_multiple_of(*count);
+    let fewest = (least.max(1)..=most).find(even);
+    fewest.or_else(|| (1..=most).rev().find(even)).unwrap_or(1)
+}
+
 impl PartPlan {
-    /// Plans for parts near `wanted` of chunks near `chunk`, whose beginnings deviate by up to `jitter`.
-    pub(crate) fn new(wanted: Duration, chunk: Duration, jitter: Duration) -> Self {
-        let length = chunk.as_nanos().max(1);
-        let chunks = ((wanted.as_nanos() + length / 2) / length).max(1);
-        let regular = chunks.saturating_mul(length);
+    /// Plans for parts of `length`, of chunks near `chunk`, whose beginnings deviate by up to `jitter`.
+    pub(crate) fn new(length: Duration, chunk: Duration, jitter: Duration) -> Self {
+        let regular = length.as_nanos().max(1);
         // Publishers count milliseconds, so even regular pictures are up to one off. More than 8 % would make regular
         // parts look too short.
         let slack = jitter.as_nanos().min(regular / 12).max(MILLI);
@@ -126,53 +142,57 @@ impl PartBuilder {
 mod tests {
     use super::*;
 
-    /// Cuts 20 s of pictures whose stamps were rounded to `grid`; yields the target and all parts but the last.
-    fn cut(frames: u64, per_seconds: u64, grid: u64) -> (Duration, Vec<Duration>) {
+    const WANTED: Duration = Duration::from_millis(150);
+    const RATES: [(u64, u64); 12] = [
+        (24, 1),
+        (25, 1),
+        (30_000, 1_001),
+        (30, 1),
+        (50, 1),
+        (60, 1),
+        (24_000, 1_001),
+        (20, 1),
+        (15, 1),
+        (10, 1),
+        (5, 1),
+        (120, 1),
+    ];
+
+    /// Cuts 20 s of pictures whose stamps were rounded to `grid`, of which a chunk takes `least` or more; yields the
+    /// target and all parts but the last.
+    fn cut(rate: (u64, u64), grid: u64, least: u64) -> (Duration, Vec<Duration>) {
+        let (frames, per_seconds) = rate;
         let nominal = Duration::from_nanos(per_seconds * 1_000_000_000 / frames);
         let at =
             |index: u64| (index * per_seconds * 1_000_000_000 / frames + grid / 2) / grid * grid;
-        let plan = PartPlan::new(Duration::from_millis(200), nominal, Duration::ZERO);
-        let mut builder = PartBuilder::new(plan);
+        let units = units(WANTED, nominal);
+        let joined = joined(units, least, 4);
+        let chunk = nominal.times(joined);
+        let mut builder =
+            PartBuilder::new(PartPlan::new(nominal.times(units), chunk, Duration::ZERO));
         let mut parts = Vec::new();
         let mut end = 0;
-        for index in 0..frames * 20 / per_seconds {
-            let new_end = at(index) + nominal.as_nanos();
-            let added = builder.add(
-                Duration::from_nanos(new_end.saturating_sub(end)),
-                index == 0,
-            );
+        for index in 1..=frames * 20 / per_seconds / joined {
+            let new_end = at(index * joined - 1) + nominal.as_nanos();
+            let length = Duration::from_nanos(new_end.saturating_sub(end));
             end = new_end;
+            let added = builder.add(length, index == 1);
             parts.extend(added.into_iter().flatten().map(|part| part.duration));
         }
-        (plan.target, parts)
+        (builder.plan.target, parts)
     }
 
     #[test]
     fn regular_parts_reach_85_percent_and_never_pass_the_target() {
-        let rates = [
-            (24, 1),
-            (25, 1),
-            (30_000, 1_001),
-            (30, 1),
-            (50, 1),
-            (60, 1),
-            (24_000, 1_001),
-            (15, 1),
-            (5, 1),
-            (120, 1),
-        ];
-        for (frames, per_seconds) in rates {
-            for grid in [1, 1_000_000] {
-                let (target, parts) = cut(frames, per_seconds, grid);
-                assert!(parts.len() > 15, "{frames}/{per_seconds}: {}", parts.len());
+        for rate in RATES {
+            for (grid, least) in [(1, 1), (1_000_000, 1), (1, 2), (1_000_000, 3)] {
+                let (target, parts) = cut(rate, grid, least);
+                assert!(parts.len() > 15, "{rate:?}: {}", parts.len());
                 for part in parts {
-                    assert!(
-                        part <= target,
-                        "{frames}/{per_seconds}: {part:?} of {target:?}"
-                    );
+                    assert!(part <= target, "{rate:?}: {part:?} of {target:?}");
                     assert!(
                         part.as_nanos() * 100 >= target.as_nanos() * 85,
-                        "{frames}: {part:?} of {target:?}"
+                        "{rate:?}, {least}: {part:?} of {target:?}"
                     );
                 }
             }
@@ -180,17 +200,44 @@ mod tests {
     }
 
     #[test]
+    fn the_target_is_the_same_however_many_pictures_share_a_chunk() {
+        for rate in RATES {
+            let targets = [1, 2, 3, 4].map(|least| cut(rate, 1_000_000, least).0);
+            assert_eq!(targets, [targets[0]; 4], "{rate:?}");
+        }
+    }
+
+    #[test]
     fn target_fits_whole_pictures() {
         let millis = |frames: u64| {
-            let chunk = Duration::from_nanos(1_000_000_000 / frames);
-            PartPlan::new(Duration::from_millis(200), chunk, Duration::ZERO)
-                .target
-                .as_millis()
+            let target = cut((frames, 1), 1_000_000, 1).0;
+            (frames, target.as_millis())
         };
-        assert_eq!(
-            [24, 25, 30, 50, 60, 1].map(millis),
-            [210, 201, 201, 201, 201, 1_001]
-        );
+        let fits = [
+            (5, 201),
+            (10, 201),
+            (15, 135),
+            (24, 168),
+            (25, 161),
+            (30, 135),
+            (50, 161),
+            (60, 135),
+            (120, 135),
+        ];
+        assert_eq!(fits.map(|(frames, _)| millis(frames)), fits);
+    }
+
+    #[test]
+    fn a_usual_distance_that_wavers_by_three_percent_does_not_change_the_count() {
+        for (frames, per_seconds) in RATES {
+            let nominal = per_seconds * 1_000_000_000 / frames;
+            let count = |permille| units(WANTED, Duration::from_nanos(nominal * permille / 1_000));
+            assert_eq!(
+                [970, 1_000, 1_030].map(count),
+                [count(1_000); 3],
+                "{frames}"
+            );
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Default for WindowConfig {
             bytes_max: 256 << 20,
             linger: Duration::from_secs(12),
             segment_target: Duration::from_secs(2),
-            part_target: Duration::from_millis(200),
+            part_target: Duration::from_millis(150),
         }
     }
 }

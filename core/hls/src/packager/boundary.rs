@@ -60,15 +60,15 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// How many pictures, up to `most`, a chunk needs so that the container stays under 5 % of it.
-    pub(super) fn joined(self, most: u64) -> u64 {
+    /// How many pictures a chunk needs so that the container stays under 5 % of it.
+    pub(super) fn needed(self) -> u64 {
         const OVERHEAD_PERMILLE: usize = 45;
         if self.chunks == 0 || self.pictures == 0 {
             return 1;
         }
         let overhead = self.overhead / self.chunks * 1_000;
         let picture = (self.payload / self.pictures * OVERHEAD_PERMILLE).max(1);
-        (overhead.div_ceil(picture) as u64).clamp(1, most)
+        overhead.div_ceil(picture).max(1) as u64
     }
 }
 
@@ -240,7 +240,7 @@ impl Packager {
         } else {
             Duration::ZERO
         };
-        PartPlan::new(self.config.part_target, chunk, jitter).settle(self.plan)
+        PartPlan::new(self.part_length(), chunk, jitter).settle(self.plan)
     }
 
     /// Ends the open segment at its last whole chunk.

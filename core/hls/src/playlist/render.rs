@@ -92,12 +92,16 @@ fn version(request: &MediaRequest<'_>, skipped: usize) -> u32 {
     }
 }
 
+/// Players that stay nearer to the end than this stall at every hiccup of a browser's network stack, however short
+/// parts are.
+const PART_HOLD_BACK_MIN: Duration = Duration::from_millis(500);
+
 fn server_control(snapshot: &Snapshot, with_parts: bool) -> ServerControl {
     ServerControl {
         can_block_reload: snapshot.state != State::Away,
         can_skip_until: Some(snapshot.target_duration.times(6)),
         hold_back: Some(snapshot.target_duration.times(3)),
-        part_hold_back: with_parts.then(|| snapshot.part_target.times(3)),
+        part_hold_back: with_parts.then(|| snapshot.part_target.times(3).max(PART_HOLD_BACK_MIN)),
     }
 }
 

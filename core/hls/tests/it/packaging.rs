@@ -492,3 +492,49 @@ fn a_publisher_without_random_access_points_is_cut_by_force() {
     );
     assert!(!text.contains("INDEPENDENT-SEGMENTS"), "{text}");
 }
+
+#[test]
+fn parts_stay_as_long_as_they_are_however_many_pictures_share_a_chunk() {
+    for rate in [24, 25, 30, 50, 60] {
+        let mut rendition = Rendition::new(PackagerConfig::default());
+        let show = |picture| Show {
+            rate: (rate, 1),
+            gop: rate * 2,
+            audio: false,
+            picture,
+            ..Show::default()
+        };
+        let mut events = vec![show(1).tracks()];
+        let mut before = 0;
+        for (picture, until) in [
+            (9_000, 6_000),
+            (1_500, 12_000),
+            (600, 18_000),
+            (9_000, 24_000),
+        ] {
+            let units = show(picture).units(until);
+            events.extend_from_slice(&units[before..]);
+            before = units.len();
+        }
+        rendition.feed(&events);
+        let chunks = rendition.bodies.values().map(|body| body.chunks.len());
+        let most = 2 * usize::try_from(rate).unwrap();
+        assert!(
+            chunks.clone().any(|count| count == most),
+            "one picture a chunk"
+        );
+        assert!(
+            chunks.clone().any(|count| (count * 4).abs_diff(most) < 4),
+            "four pictures a chunk"
+        );
+        let begun = rendition.outputs.iter().filter_map(|output| match output {
+            Output::SegmentStart { part_target, .. } => Some(*part_target),
+            _ => None,
+        });
+        let targets: Vec<Duration> = begun.collect();
+        assert!(
+            targets.iter().all(|target| *target == targets[0]),
+            "{rate} pictures a second: the target changed"
+        );
+    }
+}
