@@ -8,6 +8,7 @@
 )]
 
 mod end_to_end;
+mod odd_sources;
 mod process;
 mod publisher;
 mod starting;

@@ -3,6 +3,7 @@
 //! In → Out: flags → the addresses that it prints; requests → answers; a signal → an exit code.
 //! Spec: none; our own.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
@@ -56,6 +57,15 @@ pub(crate) async fn run(directory: &Path, arguments: &[&str]) -> Output {
 impl Server {
     /// Starts with these flags beside free ports and a fresh data directory.
     pub(crate) async fn start(flags: &[&str]) -> Self {
+        Self::start_seeing(flags, None).await
+    }
+
+    /// The same with ffmpeg in sight, if it is installed where these tests find it.
+    pub(crate) async fn start_with_ffmpeg(flags: &[&str]) -> Self {
+        Self::start_seeing(flags, std::env::var_os("PATH")).await
+    }
+
+    async fn start_seeing(flags: &[&str], path: Option<OsString>) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut arguments = vec![
             "serve",
@@ -68,6 +78,7 @@ impl Server {
         ];
         arguments.extend(flags);
         let mut child = nearcast(data.path(), &arguments)
+            .envs(path.map(|path| ("PATH", path)))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

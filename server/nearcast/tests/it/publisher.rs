@@ -17,21 +17,31 @@ use crate::process::LIMIT;
 
 /// Starts to publish; the task ends with what the server said last: `None` if the connection just closed.
 pub(crate) fn publish(server: SocketAddr, name: &str) -> JoinHandle<Option<PublisherEvent>> {
-    tokio::spawn(send(server, name.to_owned()))
+    // Half a second from one random access point to the next, so that nothing takes long.
+    let settings = Settings {
+        gop: 15,
+        ..Settings::default()
+    };
+    publish_with(server, name, settings)
+}
+
+/// The same with other pictures.
+pub(crate) fn publish_with(
+    server: SocketAddr,
+    name: &str,
+    settings: Settings,
+) -> JoinHandle<Option<PublisherEvent>> {
+    tokio::spawn(send(server, name.to_owned(), settings))
 }
 
 /// Publishes until the server refuses, stops us or goes away.
-async fn send(server: SocketAddr, name: String) -> Option<PublisherEvent> {
+async fn send(server: SocketAddr, name: String, settings: Settings) -> Option<PublisherEvent> {
     let mut stream = TcpStream::connect(server).await.unwrap();
     let mut publisher = Publisher::new(PublisherConfig {
         name,
         ..PublisherConfig::default()
     });
-    // Half a second from one random access point to the next, so that nothing takes long.
-    let mut synthetic = Synthetic::new(Settings {
-        gop: 15,
-        ..Settings::default()
-    });
+    let mut synthetic = Synthetic::new(settings);
     let mut next = None;
     let mut began = None;
     let mut buffer = vec![0; 16 * 1024];
