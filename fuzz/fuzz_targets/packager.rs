@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hls::{Boundaries, Output, Packager, PackagerConfig, Selection, Start, Window, WindowConfig};
 use libfuzzer_sys::fuzz_target;
 use media::{
-    AccessUnit, AudioCodec, AudioConfig, DiscontinuityReason, Duration, EndReason, Event, Rotation, Timestamp, Track,
+    AccessUnit, AudioCodec, AudioConfig, DiscontinuityReason, Duration, EndReason, Event, Rotation, Scan, Timestamp, Track,
     TrackConfig, TrackId, UnixTime, VideoCodec, VideoConfig,
 };
 
@@ -38,6 +38,7 @@ fn video(variant: u8) -> Track {
             codec_string: "avc1.64001f".into(),
             rotation: Rotation::None,
             reorder_frames: Some(0),
+            scan: Scan::Progressive,
         }),
     }
 }
