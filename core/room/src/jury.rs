@@ -95,6 +95,23 @@ impl Juries {
         }
     }
 
+    /// Whom juries have muted, and how often: the second time is for good.
+    pub(crate) fn judged(&self) -> Vec<(ViewerId, u32)> {
+        let muted = self.authors.iter().filter(|(_, (_, mutes))| *mutes > 0);
+        muted
+            .map(|(viewer, (_, mutes))| (*viewer, *mutes))
+            .collect()
+    }
+
+    /// Goes on from before; what is beyond the bound is forgotten.
+    pub(crate) fn restore(&mut self, judged: Vec<(ViewerId, u32)>) {
+        let long_ago = UnixTime::default();
+        let authors = judged.into_iter().take(self.max);
+        self.authors = authors
+            .map(|(viewer, mutes)| (viewer, (long_ago, mutes)))
+            .collect();
+    }
+
     pub(crate) fn open(&self) -> &[Jury] {
         &self.open
     }

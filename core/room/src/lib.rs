@@ -8,6 +8,7 @@
 
 mod beat;
 mod bucket;
+mod forbidden;
 mod history;
 mod ids;
 mod intake;
@@ -24,6 +25,7 @@ pub mod wire;
 mod words;
 
 pub use beat::{Beat, Comment, Joins, JuryNotice, MuteNotice, Snapshot, Viewers};
+pub use forbidden::Word;
 pub use ids::{Actor, Colour, CommentId, JuryId, Prefix, ViewerId};
 pub use intake::{Contribution, Heartbeat, Intake, Post, Present, Receipt, Source, Taps, Written};
 pub use jury::{Finding, Vote};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use media::{Duration, UnixTime};
 
-use crate::{Actor, CommentId, Gate, Refusal, ViewerId};
+use crate::{Actor, CommentId, Gate, MuteNotice, Refusal, ViewerId, Word};
 
 /// What a broadcaster or a moderator can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Action {
     Delete(CommentId),
     /// A moderator is one no more. Broadcaster and operator only.
     Dismiss(ViewerId),
+    /// Refuses comments with this word from here on.
+    Forbid(Word),
     /// Sets the gate.
     SetGate(Gate),
     /// Switches the flash jury.
@@ -30,9 +32,11 @@ pub enum Action {
     SetSlow(Duration),
     /// Takes no comments of a viewer for a time; zero lifts the mute.
     Mute(ViewerId, Duration),
+    /// A word that was forbidden in this room is so no more.
+    Permit(Word),
     /// Keeps a comment on top.
     Pin(CommentId),
-    /// Takes a block back.
+    /// Takes a block back, and any mute with it.
     Unblock(ViewerId),
     /// Takes the pinned comment down.
     Unpin,
@@ -47,10 +51,12 @@ impl Action {
             Self::Block(_) => "block",
             Self::Delete(_) => "delete",
             Self::Dismiss(_) => "dismiss",
+            Self::Forbid(_) => "forbid",
             Self::SetGate(_) => "gate",
             Self::SetJury(_) => "jury",
             Self::SetSlow(_) => "slow",
             Self::Mute(..) => "mute",
+            Self::Permit(_) => "permit",
             Self::Pin(_) => "pin",
             Self::Unblock(_) => "unblock",
             Self::Unpin => "unpin",
@@ -67,12 +73,35 @@ impl Action {
             | Self::Mute(viewer, _)
             | Self::Unblock(viewer) => Some(viewer),
             Self::Delete(_)
+            | Self::Forbid(_)
             | Self::SetGate(_)
             | Self::SetJury(_)
             | Self::SetSlow(_)
+            | Self::Permit(_)
             | Self::Pin(_)
             | Self::Unpin => None,
         }
+    }
+
+    /// The word that it is about.
+    pub const fn word(&self) -> Option<&Word> {
+        match self {
+            Self::Forbid(word) | Self::Permit(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    /// Whether something outlasts a restart that it changes.
+    pub(crate) const fn is_kept(self) -> bool {
+        !matches!(
+            self,
+            Self::Delete(_)
+                | Self::SetGate(_)
+                | Self::SetJury(_)
+                | Self::SetSlow(_)
+                | Self::Pin(_)
+                | Self::Unpin
+        )
     }
 }
 
@@ -83,7 +112,7 @@ pub enum ModerationError {
     #[error("only the broadcaster may do this")]
     Forbidden,
     /// A list has reached its bound.
-    #[error("too many viewers are marked already")]
+    #[error("that list is full")]
     Full,
     /// The comment is too old or never was.
     #[error("that comment is gone")]
@@ -112,6 +141,14 @@ pub struct Marked {
     pub blocked: Vec<ViewerId>,
     /// Viewers who pass the gate `Approved`.
     pub approved: Vec<ViewerId>,
+    /// Viewers who have passed the gate `First`.
+    pub writers: Vec<ViewerId>,
+    /// Viewers who are muted.
+    pub muted: Vec<MuteNotice>,
+    /// Viewers whom juries have muted, and how often.
+    pub judged: Vec<(ViewerId, u32)>,
+    /// What broadcaster and moderators have forbidden.
+    pub words: Vec<Word>,
 }
 
 /// Marks on the viewers of one room.
@@ -138,14 +175,28 @@ impl Marks {
         }
     }
 
-    /// What outlasts a restart.
-    pub(crate) fn to_marked(&self) -> Marked {
+    /// What outlasts a restart, of what is known here.
+    pub(crate) fn to_marked(&self, now: UnixTime) -> Marked {
         let list = |set: &BTreeSet<ViewerId>| set.iter().copied().collect();
         Marked {
             moderators: list(&self.moderators),
             blocked: list(&self.blocked),
             approved: list(&self.approved),
+            writers: list(&self.writers),
+            muted: self.mutes(now).collect(),
+            ..Marked::default()
         }
+    }
+
+    /// Who is muted now, and until when.
+    fn mutes(&self, now: UnixTime) -> impl Iterator<Item = MuteNotice> {
+        self.muted
+            .iter()
+            .filter(move |(_, until)| until.is_none_or(|until| now < until))
+            .map(|(viewer, until)| MuteNotice {
+                viewer: *viewer,
+                until: *until,
+            })
     }
 
     /// Goes on from before; what is beyond the bound is forgotten.
@@ -156,6 +207,13 @@ impl Marks {
             set(marked.blocked),
             set(marked.approved),
         );
+        self.writers = set(marked.writers);
+        self.muted = marked
+            .muted
+            .into_iter()
+            .take(self.max)
+            .map(|notice| (notice.viewer, notice.until))
+            .collect();
     }
 
     pub(crate) fn is_blocked(&self, viewer: ViewerId) -> bool {
@@ -173,6 +231,11 @@ impl Marks {
                 .muted
                 .get(&viewer)
                 .is_some_and(|until| until.is_none_or(|until| now < until))
+    }
+
+    /// How many have passed the gate `First`.
+    pub(crate) fn writers(&self) -> usize {
+        self.writers.len()
     }
 
     /// Whether a viewer may comment; a pass through `First` is remembered.
@@ -256,12 +319,15 @@ impl Marks {
             }),
             Action::Unblock(viewer) => {
                 self.blocked.remove(&viewer);
+                self.muted.remove(&viewer);
                 Ok(())
             }
             Action::Delete(_)
+            | Action::Forbid(_)
             | Action::SetGate(_)
             | Action::SetJury(_)
             | Action::SetSlow(_)
+            | Action::Permit(_)
             | Action::Pin(_)
             | Action::Unpin => Ok(()),
         }
@@ -277,16 +343,9 @@ impl Marks {
     }
 
     /// Mutes and blocks that last, newest ids last; at most `count`.
-    pub(crate) fn notices(&self, count: usize, now: UnixTime) -> Vec<crate::MuteNotice> {
-        let muted = self
-            .muted
-            .iter()
-            .filter(|(_, until)| until.is_none_or(|until| now < until));
-        let muted = muted.map(|(viewer, until)| crate::MuteNotice {
-            viewer: *viewer,
-            until: *until,
-        });
-        let blocked = self.blocked.iter().map(|viewer| crate::MuteNotice {
+    pub(crate) fn notices(&self, count: usize, now: UnixTime) -> Vec<MuteNotice> {
+        let muted = self.mutes(now);
+        let blocked = self.blocked.iter().map(|viewer| MuteNotice {
             viewer: *viewer,
             until: None,
         });

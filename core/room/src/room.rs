@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use media::{Duration, UnixTime};
 
 use crate::bucket::Bucket;
+use crate::forbidden::Forbidden;
 use crate::history::{Fate, History};
 use crate::intake::Contribution;
 use crate::jury::{Closed, Juries, NoJury, Report};
@@ -22,7 +23,7 @@ use crate::presence::Presence;
 use crate::{
     Action, Actor, AuditEntry, Beat, Comment, CommentId, CommentText, Finding, Gate, JuryId,
     JuryNotice, Level, Marked, ModerationError, MuteNotice, Name, Policy, Random, Refusal, Rules,
-    Snapshot, ViewerId, Viewers, Vote,
+    Snapshot, ViewerId, Viewers, Vote, Word,
 };
 
 /// A comment on its way in; its text has been checked, its author's rate too.
@@ -74,7 +75,7 @@ pub enum Output {
     Audit(AuditEntry),
     /// A beat for everybody.
     Beat(Beat),
-    /// Who moderates, is blocked or approved has changed: keep this.
+    /// Who moderates, is muted, blocked or let in, or what is forbidden has changed: keep this.
     Marked(Marked),
     /// A jury has ended.
     JuryEnded(JuryId, Finding),
@@ -90,6 +91,13 @@ pub enum Output {
     Redact(CommentId),
     /// What became of a comment: the number of its beat, or why not.
     Verdict(CommentId, ViewerId, Result<u64, Refusal>),
+    /// What broadcaster and moderators have forbidden has changed; for them.
+    Words {
+        /// The room's own list.
+        words: Vec<Word>,
+        /// How many words the operator has listed.
+        listed: usize,
+    },
 }
 
 /// How a room begins.
@@ -115,6 +123,9 @@ pub struct Room {
     marks: Marks,
     history: History,
     pool: Pool,
+    forbidden: Forbidden,
+    /// Whether broadcaster and moderators have been told of words.
+    words_told: bool,
     juries: Juries,
     ladder: Ladder,
     shown: Bucket,
@@ -166,6 +177,8 @@ impl Room {
             marks: Marks::new(policy.marked_max),
             history: History::new(policy.history_max),
             pool: Pool::new(policy.candidates_max),
+            forbidden: Forbidden::default(),
+            words_told: false,
             juries: Juries::new(policy.marked_max),
             ladder: Ladder::new(UnixTime::default()),
             shown: Bucket::full(policy.shown, now),
@@ -199,7 +212,10 @@ impl Room {
             outputs: VecDeque::new(),
             policy,
         };
-        room.marks.restore(start.marked);
+        let mut marked = start.marked;
+        room.forbidden.restore(std::mem::take(&mut marked.words));
+        room.juries.restore(std::mem::take(&mut marked.judged));
+        room.marks.restore(marked);
         if let Some(snapshot) = start.snapshot {
             room.restore(snapshot, now);
         }
@@ -320,6 +336,9 @@ impl Room {
         self.epoch = self.epoch.max(snapshot.epoch.saturating_add(1));
         self.gate = snapshot.rules.gate;
         self.slow = snapshot.rules.slow;
+        // The operator's configuration may have changed meanwhile: what it does not allow stays off.
+        self.policy.jury.enabled &= snapshot.rules.juries;
+        self.said_rules = self.rules();
         self.pinned = snapshot.pinned;
         for comment in snapshot.last {
             self.history.remember(comment, Fate::Shown(snapshot.seq));
@@ -378,7 +397,7 @@ impl Room {
         self.micro.joins.count = self.micro.joins.count.saturating_add(stands_for);
         self.load.joins = self.load.joins.saturating_add(stands_for);
         self.touch(now);
-        let Some(name) = name.filter(|name| !self.policy.words.matches(name.as_str())) else {
+        let Some(name) = name.filter(|name| !self.forbids(name.as_str())) else {
             return;
         };
         if self.ladder.level() >= Level::L2 {
@@ -410,7 +429,13 @@ impl Room {
         } else {
             Err(ModerationError::Unknown)
         });
-        if let Err(error) = allowed.and_then(|()| self.marks.apply(action, now)) {
+        let done = allowed
+            .and_then(|()| self.marks.apply(action, now))
+            .and_then(|()| match action {
+                Action::Forbid(word) => self.forbidden.add(word),
+                _ => Ok(()),
+            });
+        if let Err(error) = done {
             self.outputs
                 .push_back(Output::NotDone(actor, action, error));
             return;
@@ -439,18 +464,15 @@ impl Room {
             Action::SetSlow(slow) => {
                 self.slow = Duration::from_millis(slow.as_millis().min(Self::SLOW_MAX_MILLIS));
             }
+            Action::Forbid(_) => self.tell_words(),
+            Action::Permit(word) => {
+                self.forbidden.remove(word);
+                self.tell_words();
+            }
             Action::Appoint(_) | Action::Approve(_) | Action::Dismiss(_) => {}
         }
-        if matches!(
-            action,
-            Action::Appoint(_)
-                | Action::Approve(_)
-                | Action::Dismiss(_)
-                | Action::Block(_)
-                | Action::Unblock(_)
-        ) {
-            let marked = self.marks.to_marked();
-            self.outputs.push_back(Output::Marked(marked));
+        if action.is_kept() {
+            self.keep(now);
         }
         self.touch(now);
         self.outputs.push_back(Output::Audit(AuditEntry {
@@ -462,6 +484,32 @@ impl Room {
     }
 
     const SLOW_MAX_MILLIS: u64 = 600_000;
+
+    /// Asks that everything be kept that is to outlast a restart.
+    fn keep(&mut self, now: UnixTime) {
+        self.outputs.push_back(Output::Marked(Marked {
+            judged: self.juries.judged(),
+            words: self.forbidden.words(),
+            ..self.marks.to_marked(now)
+        }));
+    }
+
+    /// Whether a text has a word that the operator or the room forbids.
+    fn forbids(&self, text: &str) -> bool {
+        self.policy.words.matches(text) || self.forbidden.matches(text)
+    }
+
+    fn tell_words(&mut self) {
+        self.words_told = true;
+        self.outputs.extend(self.words());
+    }
+
+    /// What a broadcaster or moderator who comes has to know of forbidden words; `None` while there never was any.
+    pub fn words(&self) -> Option<Output> {
+        let (words, listed) = (self.forbidden.words(), self.policy.words.len());
+        (self.words_told || listed > 0 || !words.is_empty())
+            .then_some(Output::Words { words, listed })
+    }
 
     fn say_mute(&mut self, notice: MuteNotice) {
         // The list is bounded by the marks; a beat says at most what fits, the next snapshot says the rest.
@@ -564,6 +612,7 @@ impl Room {
                     viewer: author,
                     until,
                 });
+                self.keep(now);
                 self.touch(now);
             }
             self.outputs.push_back(Output::JuryEnded(id, finding));
@@ -633,6 +682,7 @@ impl Rules {
             gate: Gate::All,
             beat_every: policy.beat_every,
             reconnect_jitter: Duration::from_secs(5),
+            juries: policy.jury.enabled,
         }
     }
 }

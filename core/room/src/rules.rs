@@ -45,6 +45,8 @@ pub struct Rules {
     pub beat_every: Duration,
     /// A page that lost its connection waits a random time up to this.
     pub reconnect_jitter: Duration,
+    /// Whether reports draw flash juries.
+    pub juries: bool,
 }
 
 /// Limits of the way up, for one viewer and one address prefix.

@@ -43,6 +43,11 @@ impl WordList {
         list
     }
 
+    /// How many words are listed.
+    pub fn len(&self) -> usize {
+        self.whole.len() + self.prefixes.len()
+    }
+
     /// True if nothing is listed.
     pub fn is_empty(&self) -> bool {
         self.whole.is_empty() && self.prefixes.is_empty()

@@ -31,8 +31,8 @@ pub(crate) enum Message {
     Staff(Option<oneshot::Sender<Greeting>>),
 }
 
-/// The snapshot line, and every message after it.
-pub(crate) type Greeting = (Arc<str>, broadcast::Receiver<Arc<str>>);
+/// The snapshot line with what else one has to know, and every message after it.
+pub(crate) type Greeting = (Vec<Arc<str>>, broadcast::Receiver<Arc<str>>);
 
 /// What became of a comment.
 pub(crate) type Verdict = Result<u64, Refusal>;
@@ -192,9 +192,11 @@ impl Task {
                 self.room.handle(Input::Staff(count), now());
                 let line = wire::encode_snapshot(&self.room.staff_snapshot(now()));
                 if let Some((reply, messages)) = reply.zip(messages) {
-                    let line = String::from_utf8_lossy(&line).trim_end().into();
+                    let line: Arc<str> = String::from_utf8_lossy(&line).trim_end().into();
+                    let words = self.room.words().as_ref().and_then(wire::encode_staff);
+                    let first = std::iter::once(line).chain(words.map(Arc::from));
                     // A socket that has gone again needs none.
-                    let _ = reply.send((line, messages));
+                    let _ = reply.send((first.collect(), messages));
                 }
             }
         }
@@ -225,7 +227,8 @@ impl Task {
                 Output::JuryEnded(..)
                 | Output::Micro(_)
                 | Output::NotDone(..)
-                | Output::Reported(_) => {}
+                | Output::Reported(_)
+                | Output::Words { .. } => {}
             }
             if self.staff.receiver_count() > 0
                 && let Some(text) = wire::encode_staff(&output)

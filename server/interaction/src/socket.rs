@@ -219,8 +219,13 @@ async fn serve(mut socket: WebSocket, room: Arc<Handle>, actor: Actor) {
 async fn greet(socket: &mut WebSocket, room: &Handle) -> Option<broadcast::Receiver<Arc<str>>> {
     let (reply, greeting) = oneshot::channel();
     room.inbox.send(Message::Staff(Some(reply))).await.ok()?;
-    let (line, messages) = greeting.await.ok()?;
-    send(socket, &line).await.then_some(messages)
+    let (first, messages) = greeting.await.ok()?;
+    for line in first {
+        if !send(socket, &line).await {
+            return None;
+        }
+    }
+    Some(messages)
 }
 
 async fn send(socket: &mut WebSocket, text: &str) -> bool {
@@ -328,7 +333,7 @@ mod tests {
         tokio::spawn(async move {
             while let Some(message) = messages.recv().await {
                 if let Message::Staff(Some(reply)) = message {
-                    let _ = reply.send(("the snapshot".into(), source.subscribe()));
+                    let _ = reply.send((vec!["the snapshot".into()], source.subscribe()));
                 }
             }
         });

@@ -39,6 +39,8 @@ export interface Rules {
   gate: string;
   beatMs: number;
   jitterMs: number;
+  /** Whether reports draw flash juries. */
+  juries: boolean;
 }
 
 /** A mute; `untilMs` 0: for the rest of the broadcast. */
@@ -95,20 +97,22 @@ export interface Beat {
 /** What only broadcaster and moderators hear. */
 export type StaffNews =
   | { kind: 'report'; comment: Comment }
-  | { kind: 'done'; verb: string; by: string; viewer: string | null; comment: Comment | null; atMs: number }
+  | { kind: 'done'; verb: string; by: string; viewer: string | null; comment: Comment | null; word: string | null; atMs: number }
   | { kind: 'failed'; verb: string | null; message: string }
   | { kind: 'verdict'; id: string; accepted: boolean; code: string | null }
-  | { kind: 'jury'; id: number; finding: string };
+  | { kind: 'jury'; id: number; finding: string }
+  /** What is forbidden in this room, and how many words more the operator has listed. */
+  | { kind: 'words'; words: string[]; listed: number };
 
 /** Characters of the longest line that is looked at. */
 export const LINE_MAX = 256 * 1024;
 /** Rules before any line was read. */
 export const FIRST_RULES: Rules = {
-  tapMs: 100, tapIn: 1, heartbeatMs: 10_000, heartbeatIn: 1, slowMs: 0, gate: 'all', beatMs: 250, jitterMs: 5_000,
+  tapMs: 100, tapIn: 1, heartbeatMs: 10_000, heartbeatIn: 1, slowMs: 0, gate: 'all', beatMs: 250, jitterMs: 5_000, juries: true,
 };
 
 const VERSION = 1;
-const MOST = { comments: 128, names: 32, ids: 1_024, juries: 8, jurors: 16 };
+const MOST = { comments: 128, names: 32, ids: 1_024, juries: 8, jurors: 16, words: 256 };
 const TEXT_MAX = 1_600;
 const NAME_MAX = 120;
 
@@ -137,7 +141,8 @@ export function parseStaff(message: string): Snapshot | Beat | StaffNews | null 
     }
     case 'done':
       return {
-        kind: 'done', verb: text('do') ?? '', by: text('by') ?? '', viewer: id(raw['viewer']), comment: comment(raw['comment']), atMs: whole(raw['at']) ?? 0,
+        kind: 'done', verb: text('do') ?? '', by: text('by') ?? '', viewer: id(raw['viewer']), comment: comment(raw['comment']), word: text('word'),
+        atMs: whole(raw['at']) ?? 0,
       };
     case 'failed':
       return { kind: 'failed', verb: text('do'), message: text('message') ?? '' };
@@ -147,6 +152,8 @@ export function parseStaff(message: string): Snapshot | Beat | StaffNews | null 
     }
     case 'jury':
       return { kind: 'jury', id: whole(raw['id']) ?? 0, finding: text('finding') ?? '' };
+    case 'words':
+      return { kind: 'words', words: list(raw['words'], MOST.words, name), listed: whole(raw['listed']) ?? 0 };
     default:
       return null;
   }
@@ -226,7 +233,7 @@ function rules(value: unknown): Rules | null {
     tapMs: within('tap_ms', 50, 60_000, FIRST_RULES.tapMs), tapIn: within('tap_in', 0, 4_096, 1),
     heartbeatMs: within('hb_ms', 1_000, 600_000, FIRST_RULES.heartbeatMs), heartbeatIn: within('hb_in', 1, 4_096, 1),
     slowMs: within('slow_ms', 0, 600_000, 0), gate, beatMs: within('beat_ms', 50, 10_000, FIRST_RULES.beatMs),
-    jitterMs: within('jitter_ms', 0, 60_000, FIRST_RULES.jitterMs),
+    jitterMs: within('jitter_ms', 0, 60_000, FIRST_RULES.jitterMs), juries: raw['jury'] !== false,
   };
 }
 

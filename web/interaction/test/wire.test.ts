@@ -17,6 +17,7 @@ test('every documented line is understood', () => {
   assert.ok(parsed.every(Boolean));
   const first = parsed[0] as Snapshot;
   assert.equal(first.total, 15);
+  assert.deepEqual([first.rules.juries, (parsed[1] as Snapshot).rules.juries], [true, false]);
   assert.deepEqual(first.last.map((one) => [one.name, one.broadcaster]), [['Ann', false], ['Bea', true]]);
   const jury = parsed.find((line): line is Beat => line?.kind === 'beat' && line.juries.length > 0)?.juries[0];
   assert.equal(jury?.jurors.length, 3);
@@ -80,4 +81,12 @@ test('lines are cut from bytes wherever these were torn, and a line without end 
   const flood = new TextEncoder().encode('x'.repeat(100_000));
   for (let i = 0; i < 10; i += 1) assert.deepEqual(splitter.push(flood), []);
   assert.deepEqual(splitter.push(new TextEncoder().encode('\n{"ok":1}\n')), ['{"ok":1}']);
+});
+
+test('the staff hears which words are forbidden, and who forbade one', () => {
+  const messages = documented('jsonl message').flatMap((block) => block.split('\n')).map(parseStaff);
+  assert.ok(messages.every(Boolean));
+  assert.deepEqual(messages.find((one) => one?.kind === 'words'), { kind: 'words', words: ['turnip*'], listed: 120 });
+  assert.ok(messages.some((one) => one?.kind === 'done' && one.verb === 'forbid' && one.word === 'turnip*'));
+  assert.deepEqual(parseStaff('{"k":"words","words":[1,"a","",null],"listed":-1}'), { kind: 'words', words: ['a'], listed: 0 });
 });

@@ -163,7 +163,7 @@ class RoomPage {
     const choices: Choice[] = [{ words: 'Reply', act: () => this.composer.begin(`@${comment.name} `) }];
     if (!comment.broadcaster) {
       choices.push(
-        { words: 'Report to a jury of viewers', danger: true, act: () => this.report(comment) },
+        { words: this.room.state.rules.juries ? 'Report to a jury of viewers' : 'Report to the moderators', danger: true, act: () => this.report(comment) },
         { words: `Hide everything from ${comment.name}`, danger: true, act: () => this.block(comment) },
       );
     }
@@ -179,7 +179,8 @@ class RoomPage {
   private report(comment: Comment): void {
     this.room.report(comment.id);
     this.block(comment);
-    this.composer.tell('Reported. Five viewers are asked; you will not see this person any more.');
+    const asked = this.room.state.rules.juries ? 'Five viewers are asked' : 'The moderators see it';
+    this.composer.tell(`Reported. ${asked}; you will not see this person any more.`);
   }
 
   private block(comment: Comment): void {

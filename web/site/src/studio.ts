@@ -15,6 +15,7 @@ import { HeartsView } from './hearts_view.ts';
 import { HeartRhythm } from '../../interaction/src/hearts.ts';
 import { joined, reason } from './room_words.ts';
 import { StudioRules } from './studio_rules.ts';
+import { StudioForbidden } from './studio_forbidden.ts';
 import { StudioStream } from './studio_stream.ts';
 import { adviceIn, deed, finding, reactsTo } from './studio_words.ts';
 import { age, short } from './words.ts';
@@ -42,6 +43,7 @@ export function studioInPath(path: string): string | null {
 class Studio {
   private readonly stream: StudioStream;
   private readonly rules: StudioRules;
+  private readonly forbidden: StudioForbidden;
   private readonly staff: Staff;
   private readonly player = make('nearcast-player');
   private readonly hearts: HeartsView;
@@ -66,6 +68,8 @@ class Studio {
     const order = (command: Command): void => this.order(command);
     this.stream = new StudioStream(order);
     this.rules = new StudioRules(order);
+    this.forbidden = new StudioForbidden(order);
+    this.rules.element.append(this.forbidden.element);
     const sky = make('div', 'hearts');
     sky.ariaHidden = 'true';
     this.hearts = new HeartsView(sky);
@@ -170,7 +174,6 @@ class Studio {
 
   private order(command: Command): void {
     if (!this.staff.order(command)) this.tell('The line to the room is broken: this was not done.');
-    else if (command.do === 'jury') this.rules.jury(command['on'] === true);
   }
 
   private status(status: StaffStatus, message: string): void {
@@ -225,6 +228,7 @@ class Studio {
     else if (news.kind === 'jury') this.note(finding(news.finding));
     else if (news.kind === 'done') this.note(deed(news, (viewer) => this.stream.nameOf(viewer)), news);
     else if (news.kind === 'report') this.report(news);
+    else if (news.kind === 'words') this.forbidden.show(news.words, news.listed);
   }
 
   private report(news: Extract<StaffNews, { kind: 'report' }>): void {

@@ -33,7 +33,6 @@ export class StudioRules {
       this.juries.set(on, choice);
       return choice;
     }));
-    this.jury(true);
   }
 
   show(rules: Rules): void {
@@ -42,11 +41,7 @@ export class StudioRules {
     for (const [gate, choice] of this.gates) {
       choice.setAttribute('aria-pressed', String(gate === rules.gate || (gate.startsWith('first') && rules.gate.startsWith('first'))));
     }
-  }
-
-  /** The rules on the wire do not say it: it stands as it was last ordered. */
-  jury(on: boolean): void {
-    for (const [value, choice] of this.juries) choice.setAttribute('aria-pressed', String(value === on));
+    for (const [on, choice] of this.juries) choice.setAttribute('aria-pressed', String(on === rules.juries));
   }
 
   private row(title: string, choices: HTMLElement[]): void {

@@ -7,7 +7,7 @@ import type { StaffNews } from '../../interaction/src/index.ts';
 
 const DEEDS: Record<string, string> = {
   appoint: 'made a moderator of', approve: 'lets speak', block: 'blocked', delete: 'deleted', dismiss: 'took the moderator\'s hat from',
-  gate: 'changed who may comment', jury: 'switched juries', mute: 'muted', pin: 'pinned', slow: 'changed slow mode', unblock: 'took back the block of', unpin: 'took the pinned comment down',
+  forbid: 'forbade', gate: 'changed who may comment', jury: 'switched juries', mute: 'muted', permit: 'permits again', pin: 'pinned', slow: 'changed slow mode', unblock: 'took back the block of', unpin: 'took the pinned comment down',
 };
 
 const FINDINGS: Record<string, string> = {
@@ -21,13 +21,19 @@ const FINDINGS: Record<string, string> = {
 export function deed(news: Extract<StaffNews, { kind: 'done' }>, nameOf: (viewer: string) => string | null): string {
   const who = actor(news.by, nameOf);
   const words = DEEDS[news.verb] ?? news.verb;
-  const about = news.comment ? `“${shorten(news.comment.text)}” by ${news.comment.name}` : news.viewer ? (nameOf(news.viewer) ?? 'a viewer') : '';
+  const about = news.word !== null ? `“${news.word}”` : news.comment ? `“${shorten(news.comment.text)}” by ${news.comment.name}` : news.viewer ? (nameOf(news.viewer) ?? 'a viewer') : '';
   return `${who} ${words}${about === '' ? '' : ` ${about}`}`;
 }
 
 /** How a jury ended. */
 export function finding(code: string): string {
   return FINDINGS[code] ?? `A jury ended: ${code}.`;
+}
+
+/** What the operator's own list adds to the room's. */
+export function listedWords(count: number): string {
+  if (count === 0) return '';
+  return count === 1 ? 'The operator forbids one more.' : `The operator forbids ${count} more.`;
 }
 
 /** What they react to: "0.4 s ago", "right now"; nothing while nobody has spoken. */

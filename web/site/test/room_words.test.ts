@@ -10,7 +10,7 @@ import type { Comment, Rules } from '../../interaction/src/index.ts';
 import { whyNot } from '../src/composer.ts';
 import { fateInWords, heard, invitation, joined, reason } from '../src/room_words.ts';
 
-const RULES: Rules = { tapMs: 100, tapIn: 1, heartbeatMs: 10_000, heartbeatIn: 1, slowMs: 0, gate: 'all', beatMs: 250, jitterMs: 5_000 };
+const RULES: Rules = { tapMs: 100, tapIn: 1, heartbeatMs: 10_000, heartbeatIn: 1, slowMs: 0, gate: 'all', beatMs: 250, jitterMs: 5_000, juries: true };
 
 test('every refusal of the wire has words of its own', () => {
   const page = readFileSync(new URL(import.meta.url).pathname.replace(/^(.*)\/web\/.*$/, '$1/docs/ix.md'), 'utf8');

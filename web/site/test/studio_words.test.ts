@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Comment, StaffNews } from '../../interaction/src/index.ts';
 import { middle, PerSecond, SPAN_S } from '../src/graph.ts';
-import { adviceIn, deed, finding, reactsTo } from '../src/studio_words.ts';
+import { adviceIn, deed, finding, listedWords, reactsTo } from '../src/studio_words.ts';
 
 const ANN = '00000000000000aa';
 const nameOf = (viewer: string): string | null => (viewer === ANN ? 'Ann' : null);
@@ -15,12 +15,14 @@ const nameOf = (viewer: string): string | null => (viewer === ANN ? 'Ann' : null
 test('what was done is said with names', () => {
   const comment: Comment = { id: '1', author: ANN, name: 'Ann', text: 'x'.repeat(80), mediaMs: 0, broadcaster: false };
   const done = (rest: Partial<Extract<StaffNews, { kind: 'done' }>>): string =>
-    deed({ kind: 'done', verb: 'block', by: 'broadcaster', viewer: null, comment: null, atMs: 0, ...rest }, nameOf);
+    deed({ kind: 'done', verb: 'block', by: 'broadcaster', viewer: null, comment: null, word: null, atMs: 0, ...rest }, nameOf);
   assert.equal(done({ viewer: ANN }), 'You blocked Ann');
   assert.equal(done({ verb: 'mute', by: 'jury:3', viewer: '00000000000000bb' }), 'A jury muted a viewer');
   assert.equal(done({ verb: 'delete', by: `viewer:${ANN}`, comment }), `Ann deleted “${'x'.repeat(59)}…” by Ann`);
   assert.equal(done({ verb: 'slow', by: 'operator' }), 'The operator changed slow mode');
+  assert.equal(done({ verb: 'forbid', word: 'turnip*' }), 'You forbade “turnip*”');
   assert.match(finding('cleared'), /nothing wrong/);
+  assert.deepEqual([0, 1, 120].map(listedWords), ['', 'The operator forbids one more.', 'The operator forbids 120 more.']);
 });
 
 test('how far behind they are is said in tenths of a second', () => {

@@ -183,12 +183,15 @@ impl Room {
         if !moderator && last.is_some_and(|last| now.since(*last).magnitude() < slow) {
             return Err(Refusal::Slow);
         }
-        if self.policy.words.matches(draft.text.as_str())
-            || self.policy.words.matches(draft.name.as_str())
-        {
+        if self.forbids(draft.text.as_str()) || self.forbids(draft.name.as_str()) {
             return Err(Refusal::Words);
         }
-        self.marks.admit(draft.author, self.gate, now)
+        let writers = self.marks.writers();
+        let admitted = self.marks.admit(draft.author, self.gate, now);
+        if self.marks.writers() != writers {
+            self.keep(now);
+        }
+        admitted
     }
 
     fn stamp(&self, draft: Draft, now: UnixTime) -> Comment {

@@ -7,7 +7,7 @@ use media::{Duration, UnixTime};
 use serde::{Deserialize, Serialize};
 
 use super::line::{BeatLine, CommentLine, parse_gate};
-use crate::{Action, Actor, CommentId, CommentText, Finding, Output, TextError, ViewerId};
+use crate::{Action, Actor, CommentId, CommentText, Finding, Output, TextError, ViewerId, Word};
 
 /// Something that a broadcaster or a moderator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,7 @@ struct Raw {
     ms: Option<u64>,
     gate: Option<String>,
     on: Option<bool>,
+    word: Option<String>,
 }
 
 /// Parses one message.
@@ -69,6 +70,12 @@ pub fn parse_command(message: &[u8]) -> Result<Command, CommandError> {
             .as_deref()
             .and_then(CommentId::parse)
             .ok_or(CommandError::Field("id"))
+    };
+    let word = || {
+        raw.word
+            .as_deref()
+            .and_then(Word::parse)
+            .ok_or(CommandError::Field("word"))
     };
     let millis = |max: u64| {
         raw.ms
@@ -90,6 +97,7 @@ pub fn parse_command(message: &[u8]) -> Result<Command, CommandError> {
         }
         "delete" => Action::Delete(id()?),
         "dismiss" => Action::Dismiss(viewer()?),
+        "forbid" => Action::Forbid(word()?),
         "gate" => Action::SetGate(
             raw.gate
                 .as_deref()
@@ -98,6 +106,7 @@ pub fn parse_command(message: &[u8]) -> Result<Command, CommandError> {
         ),
         "jury" => Action::SetJury(raw.on.ok_or(CommandError::Field("on"))?),
         "mute" => Action::Mute(viewer()?, millis(MUTE_MILLIS_MAX)?),
+        "permit" => Action::Permit(word()?),
         "pin" => Action::Pin(id()?),
         "slow" => Action::SetSlow(millis(600_000)?),
         "unblock" => Action::Unblock(viewer()?),
@@ -123,6 +132,8 @@ enum Message {
         viewer: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         comment: Option<CommentLine>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        word: Option<String>,
         at: u64,
     },
     Failed {
@@ -141,6 +152,16 @@ enum Message {
         id: u32,
         finding: &'static str,
     },
+    Words {
+        words: Vec<String>,
+        #[serde(skip_serializing_if = "is_zero")]
+        listed: usize,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 /// Who did it, as the audit log and the socket name it.
@@ -161,6 +182,7 @@ pub fn encode_staff(output: &Output) -> Option<String> {
             by: actor_name(entry.by),
             viewer: entry.action.viewer().map(|viewer| viewer.to_string()),
             comment: entry.comment.as_ref().map(CommentLine::from),
+            word: entry.action.word().map(|word| word.as_str().to_owned()),
             at: entry.at.as_millis(),
         },
         Output::JuryEnded(id, finding) => Message::Jury {
@@ -184,6 +206,10 @@ pub fn encode_staff(output: &Output) -> Option<String> {
             id: id.to_string(),
             seq: verdict.ok(),
             code: verdict.err().map(crate::Refusal::code),
+        },
+        Output::Words { words, listed } => Message::Words {
+            words: words.iter().map(|word| word.as_str().to_owned()).collect(),
+            listed: *listed,
         },
         Output::Beat(_) | Output::Marked(_) | Output::Redact(_) | Output::Review(_) => return None,
     };

@@ -101,6 +101,9 @@ pub struct RulesLine {
     pub beat_ms: u64,
     /// Spread reconnections over so many milliseconds.
     pub jitter_ms: u64,
+    /// Whether reports draw flash juries; absent when they do.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub jury: bool,
 }
 
 /// A jury that begins or sits.
@@ -236,6 +239,15 @@ fn is_false(value: &bool) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }
@@ -244,7 +256,7 @@ fn number(value: u64) -> u64 {
     value.min(NUMBER_MAX)
 }
 
-fn muted_lines(notices: &[MuteNotice]) -> Vec<(String, u64)> {
+pub(super) fn muted_lines(notices: &[MuteNotice]) -> Vec<(String, u64)> {
     notices
         .iter()
         .map(|notice| {
@@ -295,6 +307,7 @@ impl From<&Rules> for RulesLine {
             gate,
             beat_ms: rules.beat_every.as_millis(),
             jitter_ms: rules.reconnect_jitter.as_millis(),
+            jury: rules.juries,
         }
     }
 }
@@ -449,6 +462,7 @@ impl RulesLine {
             gate: parse_gate(&self.gate).ok_or(LineError::Field("gate"))?,
             beat_every: millis(self.beat_ms),
             reconnect_jitter: millis(self.jitter_ms),
+            juries: self.jury,
         })
     }
 }

@@ -6,9 +6,9 @@
 use media::UnixTime;
 use serde::{Deserialize, Serialize};
 
-use super::line::{BeatLine, Line, LineError, Pin, parse_line};
+use super::line::{BeatLine, Line, LineError, Pin, muted_lines, parse_line};
 use super::{NUMBER_MAX, VERSION};
-use crate::{Comment, Marked, MuteNotice, Snapshot, ViewerId};
+use crate::{Comment, Marked, MuteNotice, Snapshot, ViewerId, Word};
 
 /// The state after the last whole line of a segment; `None` if it holds no snapshot that can be read.
 pub fn replay(segment: &[u8]) -> Option<Snapshot> {
@@ -88,6 +88,15 @@ struct MarkedLine {
     moderators: Vec<String>,
     blocked: Vec<String>,
     approved: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    writers: Vec<String>,
+    /// Until when, in milliseconds since 1970; 0: for the rest of the broadcast.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    muted: Vec<(String, u64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    judged: Vec<(String, u32)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    words: Vec<String>,
 }
 
 /// Marks as text, for a file of their own: viewers read `ix` segments, and who moderates is not for them.
@@ -98,6 +107,18 @@ pub fn encode_marked(marked: &Marked) -> Vec<u8> {
         moderators: list(&marked.moderators),
         blocked: list(&marked.blocked),
         approved: list(&marked.approved),
+        writers: list(&marked.writers),
+        muted: muted_lines(&marked.muted),
+        judged: marked
+            .judged
+            .iter()
+            .map(|(viewer, mutes)| (viewer.to_string(), *mutes))
+            .collect(),
+        words: marked
+            .words
+            .iter()
+            .map(|word| word.as_str().to_owned())
+            .collect(),
     };
     serde_json::to_vec(&line).unwrap_or_default()
 }
@@ -115,5 +136,26 @@ pub fn parse_marked(text: &[u8]) -> Option<Marked> {
         moderators: list(&line.moderators)?,
         blocked: list(&line.blocked)?,
         approved: list(&line.approved)?,
+        writers: list(&line.writers)?,
+        muted: line
+            .muted
+            .iter()
+            .map(|(viewer, until)| {
+                Some(MuteNotice {
+                    viewer: ViewerId::parse(viewer)?,
+                    until: (*until > 0).then(|| UnixTime::from_millis(*until)),
+                })
+            })
+            .collect::<Option<_>>()?,
+        judged: line
+            .judged
+            .iter()
+            .map(|(viewer, mutes)| Some((ViewerId::parse(viewer)?, *mutes)))
+            .collect::<Option<_>>()?,
+        words: line
+            .words
+            .iter()
+            .filter_map(|word| Word::parse(word))
+            .collect(),
     })
 }

@@ -3,8 +3,10 @@
 //! In → Out: reports and votes → mutes, or nothing.
 //! Spec: `docs/ix.md`, "Flash jury"; case IX-15.
 
+use room::wire;
 use room::{
-    Action, Actor, CommentId, Finding, Input, JuryNotice, Output, Policy, Refusal, ViewerId, Vote,
+    Action, Actor, CommentId, Finding, Input, JuryNotice, Output, Policy, Refusal, Start, ViewerId,
+    Vote,
 };
 
 use crate::driver::Driver;
@@ -84,6 +86,34 @@ fn a_majority_mutes_for_a_minute_and_the_second_time_for_good() {
     driver.advance(600_000);
     driver.comment(4, AUTHOR, "hello?");
     assert_eq!(driver.verdicts(4), [Err(Refusal::Muted)]);
+}
+
+#[test]
+fn ix_10_the_second_mute_is_for_good_also_after_a_restart() {
+    use Vote::Abuse;
+    let mut driver = room_with_a_comment(1);
+    let jury = report(&mut driver, REPORTER, 1).unwrap();
+    vote(&mut driver, &jury, &[Abuse, Abuse, Abuse, Abuse, Abuse]);
+    let marked = driver.outputs.iter().rev().find_map(|(_, output)| {
+        let Output::Marked(marked) = output else {
+            return None;
+        };
+        wire::parse_marked(&wire::encode_marked(marked))
+    });
+    driver.advance(500);
+    let start = Start {
+        epoch: 2,
+        seed: 9,
+        snapshot: Some(driver.room.snapshot(driver.time())),
+        marked: marked.unwrap(),
+    };
+    let mut next = Driver::restarted(Policy::default(), start, driver.now + 61_000);
+    next.present((0..10).chain([AUTHOR, REPORTER]));
+    next.comment(3, AUTHOR, "spam again");
+    next.advance(500);
+    let jury = report(&mut next, REPORTER, 3).unwrap();
+    vote(&mut next, &jury, &[Abuse, Abuse, Abuse, Abuse, Abuse]);
+    assert_eq!(finding(&next), Some(Finding::MuteForGood));
 }
 
 #[test]
@@ -202,6 +232,24 @@ fn broadcaster_and_viewers_can_opt_out() {
             .any(|(_, output)| matches!(output, Output::Reported(_))),
         "moderators hear of it"
     );
+}
+
+#[test]
+fn the_rules_say_whether_juries_sit_also_after_a_restart() {
+    let mut driver = room_with_a_comment(1);
+    assert!(driver.room.snapshot(driver.time()).rules.juries);
+    driver.handle(Input::Moderate(Actor::Broadcaster, Action::SetJury(false)));
+    driver.advance(500);
+    let said = driver.beats().iter().rev().find_map(|beat| beat.rules);
+    assert!(said.is_some_and(|rules| !rules.juries));
+    let start = Start {
+        epoch: 2,
+        seed: 9,
+        snapshot: Some(driver.room.snapshot(driver.time())),
+        ..Start::default()
+    };
+    let next = Driver::restarted(Policy::default(), start, driver.now + 1_000);
+    assert!(!next.room.snapshot(next.time()).rules.juries);
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod cases;
 mod comments;
 mod driver;
 mod juries;
+mod lasting;
 mod model;
 mod wire;

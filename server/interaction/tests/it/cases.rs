@@ -253,6 +253,9 @@ async fn ix_10_moderators_and_blocks_outlast_a_restart() {
         socket.send(Message::text(command)).await.unwrap();
         next(&mut socket, &format!("\"do\":\"{verb}\"")).await;
     }
+    let command = r#"{"do":"forbid","word":"turnip"}"#;
+    socket.send(Message::text(command)).await.unwrap();
+    next(&mut socket, r#"{"k":"words","words":["turnip"]}"#).await;
     drop(socket);
     rig.stop().await;
     let rig = Rig::start(&folder).await;
@@ -263,8 +266,11 @@ async fn ix_10_moderators_and_blocks_outlast_a_restart() {
     );
     let (_, answer) = rig.post("ix", &eve.token, &comment(9, "let me in")).await;
     assert!(answer.contains("\"blocked\""), "{answer}");
+    let (_, answer) = rig.post("ix", &ann.token, &comment(8, "a turnip")).await;
+    assert!(answer.contains("\"words\""), "{answer}");
     // A block that is taken back leaves nothing behind.
     let mut socket = staff(&rig).await;
+    next(&mut socket, r#"{"k":"words","words":["turnip"]}"#).await;
     let command = format!(r#"{{"do":"unblock","viewer":"{}"}}"#, eve.id);
     socket.send(Message::text(command)).await.unwrap();
     next(&mut socket, "\"do\":\"unblock\"").await;
