@@ -54,6 +54,8 @@ pub struct Config {
     pub intake: IntakePolicy,
     /// How long a viewer's token is good.
     pub token_life: Duration,
+    /// How long what was stored stays after it was last written to; `None`: for ever.
+    pub keep: Option<Duration>,
     /// The operator's own identities, if it has any.
     pub identity: Option<Identity>,
     /// Where each comment is reviewed; only asked if the policy says so.
@@ -69,6 +71,7 @@ impl Config {
             policy,
             intake,
             token_life: Duration::from_hours(24),
+            keep: None,
             identity: None,
             review_url: None,
         }
@@ -110,7 +113,7 @@ impl Rooms {
         on_air: Arc<dyn OnAir>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<(Self, JoinHandle<()>)> {
-        let (store, writer) = Store::spawn_store(config.data.join("ix"))?;
+        let (store, writer) = Store::spawn_store(config.data.join("ix"), config.keep)?;
         let key = TokenKey::new(read_or_make_key(&config.data.join("viewer-key"))?);
         let review = config.review_url.clone().zip(config.policy.review);
         let rooms = Self(Arc::new(Inner {

@@ -1,14 +1,16 @@
 //! Interaction segments on disk: they are the replay of the chat, and where a room goes on after a restart.
 //!
 //! In → Out: lines, redactions, audit lines over a bounded queue → files below `DATA/ix/{broadcast}/`, written by one thread.
-//! A slow or full disk costs lines of the replay, counted, and never holds a room up.
+//! A slow or full disk costs lines of the replay, counted, and never holds a room up. What is older than the operator keeps
+//! it goes, looked for once an hour.
 //! Spec: docs/ix.md, "Moderation" (a deleted comment is taken out of what is stored); cases IX-10, IX-16, REC-02.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
 
 use media::{BroadcastId, Epoch, Msn, SegmentId};
 use room::wire::{self, Line, Pin};
@@ -18,6 +20,9 @@ use room::{CommentId, Marked, Snapshot};
 const JOBS_MAX: usize = 4_096;
 /// Who moderates, is blocked or approved; beside the segments, which viewers may read.
 const MARKS: &str = "marks.json";
+const AUDIT: &str = "audit.log";
+/// How often old files are looked for.
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 enum Job {
     Append(BroadcastId, SegmentId, Vec<u8>),
@@ -35,20 +40,17 @@ pub(crate) struct Store {
 
 impl Store {
     /// Starts the writing thread, which ends when all clones of the store are dropped.
-    pub(crate) fn spawn_store(root: PathBuf) -> io::Result<(Self, JoinHandle<()>)> {
+    /// Files that nobody has written to for `keep` are deleted.
+    pub(crate) fn spawn_store(
+        root: PathBuf,
+        keep: Option<Duration>,
+    ) -> io::Result<(Self, JoinHandle<()>)> {
         fs::create_dir_all(&root)?;
         let (jobs, inbox) = mpsc::sync_channel(JOBS_MAX);
         let folder = root.clone();
         let thread = std::thread::Builder::new()
             .name("ix-store".into())
-            .spawn(move || {
-                for job in inbox {
-                    if let Err(error) = run(&folder, &job) {
-                        metrics::counter!("nearcast_room_store_errors_total").increment(1);
-                        tracing::warn!(%error, "interaction segments cannot be written");
-                    }
-                }
-            })?;
+            .spawn(move || write(&folder, keep, &inbox))?;
         Ok((Self { root, jobs }, thread))
     }
 
@@ -93,12 +95,70 @@ impl Store {
     }
 }
 
+/// Does what comes, and sweeps at the start and once an hour, until nobody can send any more.
+fn write(root: &Path, keep: Option<Duration>, jobs: &Receiver<Job>) {
+    let mut sweep_at = keep.map(|_| Instant::now());
+    loop {
+        let wait = sweep_at.map_or(SWEEP_EVERY, |at| {
+            at.saturating_duration_since(Instant::now())
+        });
+        let done = match jobs.recv_timeout(wait) {
+            Ok(job) => run(root, &job),
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let swept = match keep.zip(sweep_at) {
+            Some((keep, at)) if at <= Instant::now() => {
+                sweep_at = Some(Instant::now() + SWEEP_EVERY);
+                sweep(root, keep, SystemTime::now())
+            }
+            _ => Ok(()),
+        };
+        for error in [done, swept].into_iter().filter_map(Result::err) {
+            metrics::counter!("nearcast_room_store_errors_total").increment(1);
+            tracing::warn!(%error, "interaction segments cannot be written");
+        }
+    }
+}
+
+/// Deletes what nobody has written to for `keep`. A room's log and marks go with its last segment: as long as there is one
+/// they may still be wanted.
+fn sweep(root: &Path, keep: Duration, now: SystemTime) -> io::Result<()> {
+    let is_old = |path: &Path| -> io::Result<bool> {
+        let age = now.duration_since(fs::metadata(path)?.modified()?);
+        Ok(age.is_ok_and(|age| age > keep))
+    };
+    for room in fs::read_dir(root)? {
+        let room = room?.path();
+        if !room.is_dir() {
+            continue;
+        }
+        let mut left = 0;
+        for (_, path) in segments(&room)? {
+            if is_old(&path)? {
+                fs::remove_file(path)?;
+            } else {
+                left += 1;
+            }
+        }
+        for path in [AUDIT, MARKS].map(|name| room.join(name)) {
+            if left == 0 && path.exists() && is_old(&path)? {
+                fs::remove_file(path)?;
+            }
+        }
+        if left == 0 && fs::read_dir(&room)?.next().is_none() {
+            fs::remove_dir(&room)?;
+        }
+    }
+    Ok(())
+}
+
 fn run(root: &Path, job: &Job) -> io::Result<()> {
     match job {
         Job::Append(room, id, lines) => {
             open(&root.join(room.as_str()), &format!("{id}.jsonl"))?.write_all(lines)
         }
-        Job::Audit(room, line) => writeln!(open(&root.join(room.as_str()), "audit.log")?, "{line}"),
+        Job::Audit(room, line) => writeln!(open(&root.join(room.as_str()), AUDIT)?, "{line}"),
         Job::Mark(room, text) => {
             let folder = root.join(room.as_str());
             fs::create_dir_all(&folder)?;
@@ -195,6 +255,63 @@ fn without(line: Line, id: &str) -> Line {
                 beat.pin = None;
             }
             Line::Beat(beat)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    /// A folder with files of these ages in days.
+    fn folder(name: &str, files: &[(&str, u32)]) -> PathBuf {
+        let root =
+            std::env::temp_dir().join(format!("nearcast-sweep-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        for (path, days) in files {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let file = File::create(path).unwrap();
+            file.set_modified(SystemTime::now() - DAY * *days).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn segments_go_when_they_are_older_than_they_are_kept_and_the_log_with_the_last() {
+        let root = folder(
+            "ages",
+            &[
+                ("past/1.4.jsonl", 40),
+                ("past/audit.log", 40),
+                ("past/marks.json", 40),
+                ("show/1.8.jsonl", 31),
+                ("show/2.9.jsonl", 29),
+                ("show/audit.log", 40),
+                ("other/notes.txt", 40),
+            ],
+        );
+        sweep(&root, DAY * 30, SystemTime::now()).unwrap();
+        let there = |path: &str| root.join(path).exists();
+        assert!(!there("past"), "nothing of it was left");
+        assert!(!there("show/1.8.jsonl") && there("show/2.9.jsonl") && there("show/audit.log"));
+        assert!(there("other/notes.txt"), "what is not ours stays");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_store_sweeps_when_it_starts_and_one_that_keeps_for_ever_does_not() {
+        for (keep, stays) in [(Some(DAY), false), (None, true)] {
+            let root = folder("start", &[("past/1.4.jsonl", 2)]);
+            let (store, thread) = Store::spawn_store(root.clone(), keep).unwrap();
+            // What is queued is done before the thread ends, and the sweep with it.
+            store.audit(&BroadcastId::parse("show").unwrap(), "{}".to_owned());
+            drop(store);
+            thread.join().unwrap();
+            assert_eq!(root.join("past/1.4.jsonl").exists(), stays);
+            fs::remove_dir_all(root).unwrap();
         }
     }
 }

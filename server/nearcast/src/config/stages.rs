@@ -259,6 +259,7 @@ const LONGEST: Duration = Duration::from_mins(1);
 pub(crate) struct Interaction {
     enabled: bool,
     token_life: Time,
+    keep: Time,
     comments_per_second: u32,
     posts_per_second: u32,
     jury: bool,
@@ -285,6 +286,7 @@ impl Default for Interaction {
         Self {
             enabled: true,
             token_life: Time::secs(86_400),
+            keep: Time(Duration::from_hours(720)),
             comments_per_second: policy.shown.per_second,
             posts_per_second: policy.posts_per_second,
             jury: policy.jury.enabled,
@@ -307,6 +309,7 @@ impl Interaction {
         }
         let mut config = interaction::Config::new(data.to_owned());
         config.token_life = self.token_life.0;
+        config.keep = Some(self.keep.0).filter(|keep| !keep.is_zero());
         let shown = self.comments_per_second.clamp(1, 50);
         config.policy.shown = room::Rate::new(shown, shown.saturating_add(2));
         config.policy.posts_per_second = self.posts_per_second.max(1);
