@@ -1,8 +1,8 @@
 //! What viewers, moderators and stored interaction segments send: bodies, commands, lines, texts, the word list.
 //!
 //! In → Out: bytes → taken or refused; what is taken is in its bounds, and what is written can be read again.
-//! Covers: core/room/src/wire/post.rs, core/room/src/wire/command.rs, core/room/src/forbidden.rs, core/room/src/wire/line.rs, core/room/src/wire/replay.rs,
-//! core/room/src/text.rs, core/room/src/ids.rs
+//! Covers: core/room/src/wire/post.rs, core/room/src/wire/command.rs, core/room/src/wire/line.rs, core/room/src/wire/replay.rs,
+//! core/room/src/text.rs, core/room/src/ids.rs, core/room/src/forbidden.rs
 //! Spec: docs/ix.md.
 #![no_main]
 
