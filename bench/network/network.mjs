@@ -294,7 +294,8 @@ for (const traceName of options.traces?.split(',') ?? Object.keys(TRACES)) {
     if (old.length + runs.length > 0) results.push(summary([...old, ...runs]));
   }
 }
-const rows = [...before.filter((row) => !results.some((one) => one.player === row.player && one.trace === row.trace)), ...results];
+const others = before.filter((row) => !results.some((one) => one.player === row.player && one.trace === row.trace));
+const rows = [...others.map((row) => summary(row.each)), ...results];
 console.log(`\nThe player on bad networks. 1280x720 at 30/s, ${options.mode === 'always' ? 'all renditions running' : 'renditions on demand'}; ms unless said otherwise; ${cpus().length} × ${cpus()[0].model}, load ${loadavg()[0].toFixed(1)}.\n`);
 console.log(table(rows));
 await writeFile(file, `${JSON.stringify({ date: new Date().toISOString(), options, results: rows }, null, 1)}\n`);
