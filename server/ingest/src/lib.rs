@@ -8,4 +8,4 @@ mod metrics;
 pub mod rtmp;
 
 pub use accept::{Admission, Gate, Protocol, PublishRequest, Refusal, RefusalCode, SessionId};
-pub use rtmp::{RtmpConfig, spawn_rtmp};
+pub use rtmp::{Pictures, RtmpConfig, spawn_rtmp};

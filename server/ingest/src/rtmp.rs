@@ -34,6 +34,18 @@ pub struct RtmpConfig {
     pub burst_max_bytes: u64,
     /// The largest RTMP message, in bytes.
     pub message_max_bytes: usize,
+    /// Which pictures are taken.
+    pub pictures: Pictures,
+}
+
+/// Which pictures are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pictures {
+    /// All that can be packaged: somebody behind makes them playable.
+    #[default]
+    All,
+    /// Only what browsers decode; others are refused, with the reason.
+    ForBrowsers,
 }
 
 impl Default for RtmpConfig {
@@ -45,6 +57,7 @@ impl Default for RtmpConfig {
             bitrate_max_bps: 50_000_000,
             burst_max_bytes: 32 * 1024 * 1024,
             message_max_bytes: 16 * 1024 * 1024,
+            pictures: Pictures::All,
         }
     }
 }

@@ -304,7 +304,7 @@ impl Sockets {
             let gate = Arc::new(control.clone());
             publishing.tasks.push(ingest::spawn_rtmp(
                 listener,
-                config.ingest.to_rtmp(),
+                config.ingest.to_rtmp(config.transcode.pictures_taken()),
                 gate,
                 publishing.stop.clone(),
             ));

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use delivery::Live;
 use hls::ladder::{Rung, shown_size};
 use hls::{Snapshot, Start};
-use media::{BroadcastId, RenditionName, Track, UnixTime};
+use media::{BroadcastId, RenditionName, Track, UnixTime, VideoConfig};
 
 use crate::advice::Advice;
 use crate::position::Position;
@@ -58,6 +58,8 @@ pub enum RenditionState {
     Running,
     /// The first viewer who asks starts it.
     Offered,
+    /// It is made, but players are not offered it; why: `profile`, which browsers cannot decode.
+    Withheld(&'static str),
     /// It was given up until the publisher's next session; why: `exited`, `hung` or `slow`.
     Lost(&'static str),
 }
@@ -198,7 +200,11 @@ fn rendition(name: RenditionName, snapshot: &Snapshot) -> Option<RenditionStatus
     let frame = video.and_then(|video| snapshot.frame_duration.or(video.frame_duration));
     Some(RenditionStatus {
         name,
-        state: RenditionState::Running,
+        state: if video.is_none_or(VideoConfig::is_for_browsers) {
+            RenditionState::Running
+        } else {
+            RenditionState::Withheld("profile")
+        },
         codecs: codecs.join(","),
         size: video.map(shown_size),
         frame_rate_milli: frame

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use media::{Duration, RenditionName, Track, TrackKind};
+use media::{Duration, RenditionName, Track, TrackKind, VideoConfig};
 
 use super::media::{Announce, Form};
 use crate::Snapshot;
@@ -46,7 +46,7 @@ pub struct Variant {
 }
 
 /// Renders the playlist: one variant for each rendition that has media, and one for each rung that a request would
-/// start, best first, sound last. URIs are relative to `/live/{id}/`.
+/// start, best first, sound last. A picture that browsers cannot decode is not offered; who knows its name has it. URIs are relative to `/live/{id}/`.
 pub fn render(
     renditions: &[(RenditionName, &Snapshot)],
     offers: &[Rung],
@@ -62,6 +62,7 @@ pub fn render(
     let variants = RenditionName::ALL.into_iter().filter_map(|name| {
         let offered = offers.iter().find(|rung| rung.name == name);
         match (running.get(&name), offered, source) {
+            (Some(snapshot), ..) if !is_playable(snapshot) => None,
             (Some(snapshot), ..) => Some(variant(name, snapshot, form, announce)),
             (None, Some(rung), Some(source)) => Some(promised(rung, source, form, announce)),
             _ => None,
@@ -72,6 +73,11 @@ pub fn render(
         variants: variants.collect(),
     }
     .to_string()
+}
+
+fn is_playable(snapshot: &Snapshot) -> bool {
+    let mut pictures = snapshot.tracks.iter().filter_map(Track::video);
+    pictures.all(VideoConfig::is_for_browsers)
 }
 
 /// A rung that does not run yet: what it will be, as far as that is decided before its first picture.

@@ -7,7 +7,7 @@ use hls::ladder::Rung;
 use hls::playlist::media::{Announce, Form, MediaRequest, Report, Skip, render};
 use hls::playlist::multivariant;
 use hls::{Boundaries, PackagerConfig, Selection, WindowConfig};
-use media::{DiscontinuityReason, Duration, EndReason, Event, RenditionName};
+use media::{DiscontinuityReason, Duration, EndReason, Event, RenditionName, TrackConfig};
 
 use crate::studio::{Rendition, Show, config};
 
@@ -227,5 +227,39 @@ fn two_renditions() {
     insta::assert_snapshot!(
         "multivariant_with_a_rung_on_offer",
         multivariant::render(&renditions, &[rung], Form::Fmp4, Announce::Prefetch)
+    );
+}
+
+#[test]
+fn a_picture_that_browsers_cannot_decode_is_not_offered_and_its_rungs_are() {
+    const HIGH_10: u8 = 110;
+    let mut events = Show::default().session(4_100);
+    for event in &mut events {
+        if let Event::Tracks(tracks) = event
+            && let TrackConfig::Video(video) = &mut tracks[0].config
+        {
+            let mut record = video.decoder_config.to_vec();
+            record[1] = HIGH_10;
+            video.decoder_config = record.into();
+        }
+    }
+    let mut source = Rendition::new(config());
+    source.feed(&events);
+    let rung = Rung {
+        name: RenditionName::P240,
+        width: 426,
+        height: 240,
+        bitrate_bps: 400_000,
+        level: 21,
+    };
+    let text = multivariant::render(
+        &[(RenditionName::Source, source.snapshot())],
+        &[rung],
+        Form::Fmp4,
+        Announce::Prefetch,
+    );
+    assert!(
+        !text.contains("source/") && text.contains("240p/index.m3u8"),
+        "{text}"
     );
 }

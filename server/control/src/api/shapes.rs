@@ -84,6 +84,8 @@ enum RenditionCondition {
     Offered,
     /// Made now.
     Running,
+    /// Made now, but not offered to players.
+    Withheld,
 }
 
 /// One encoded output.
@@ -92,7 +94,7 @@ struct Rendition {
     /// `source` is what the publisher sends, encoded anew where `advice` says `repaired`.
     name: String,
     state: RenditionCondition,
-    /// Why it is lost: `exited`, `hung` or `slow`; null otherwise.
+    /// Why it is lost (`exited`, `hung` or `slow`) or withheld (`profile`: browsers cannot decode it); null otherwise.
     #[schema(nullable)]
     cause: Option<String>,
     /// RFC 6381, comma-separated.
@@ -216,6 +218,9 @@ impl From<&RenditionStatus> for Rendition {
         let (state, cause) = match rendition.state {
             RenditionState::Running => (RenditionCondition::Running, None),
             RenditionState::Offered => (RenditionCondition::Offered, None),
+            RenditionState::Withheld(cause) => {
+                (RenditionCondition::Withheld, Some(cause.to_owned()))
+            }
             RenditionState::Lost(cause) => (RenditionCondition::Lost, Some(cause.to_owned())),
         };
         Self {

@@ -13,7 +13,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use formats::container::flv::demux::{Demuxer, FlvError, Metadata, Notice};
-use media::{EndReason, Event, Feedback, Rotation, UnixTime};
+use media::{EndReason, Event, Feedback, Rotation, Track, UnixTime};
 use rtmp::amf0::Value;
 use rtmp::chunk::Limits;
 use rtmp::{Publish, Session, StatusCode};
@@ -21,8 +21,8 @@ use tokio::io::{AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::Context;
 use super::policer::Policer;
+use super::{Context, Pictures};
 use crate::accept::{Admission, Protocol, PublishRequest, Refusal, RefusalCode, SessionId};
 use crate::metrics;
 
@@ -233,6 +233,7 @@ impl Connection {
                     log_notice(&notice, admission);
                 }
                 while let Some(event) = demuxer.poll_event() {
+                    self.context.config.pictures.check(&event)?;
                     self.send(event, admission).await?;
                 }
             }
@@ -423,6 +424,29 @@ fn request(publish: &Publish, peer: SocketAddr, session: SessionId) -> PublishRe
         name,
         query: query.or(app_query),
         session,
+    }
+}
+
+impl Pictures {
+    /// Refuses tracks whose picture is not taken.
+    fn check(self, event: &Event) -> Result<(), Leave> {
+        let (Self::ForBrowsers, Event::Tracks(tracks)) = (self, event) else {
+            return Ok(());
+        };
+        if let Some(video) = tracks
+            .iter()
+            .filter_map(Track::video)
+            .find(|video| !video.is_for_browsers())
+        {
+            return Err(Leave::Refused(Refusal::new(
+                RefusalCode::Unsupported,
+                format!(
+                    "The picture ({}) has more than 8 bits or more colour than 4:2:0, which browsers cannot decode, and this server does not encode it anew: set the encoder to the High profile with 8 bit 4:2:0.",
+                    video.codec_string
+                ),
+            )));
+        }
+        Ok(())
     }
 }
 

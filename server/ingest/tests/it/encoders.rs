@@ -5,7 +5,7 @@
 
 use std::process::Stdio;
 
-use ingest::{Refusal, RefusalCode, RtmpConfig};
+use ingest::{Pictures, Refusal, RefusalCode, RtmpConfig};
 use media::{EndReason, TrackConfig, TrackId};
 use tokio::process::{Child, Command};
 
@@ -286,4 +286,37 @@ async fn gstreamer_arrives_whole() {
     assert_eq!(record.of(TrackId::VIDEO).len(), 60, "{log}");
     assert_eq!(record.of(TrackId::AUDIO).len(), 90, "{log}");
     assert_eq!(record.end, Some(EndReason::Finished), "{log}");
+}
+
+#[tokio::test]
+async fn ing_09_what_browsers_cannot_decode_is_refused_with_the_reason_where_nothing_is_encoded() {
+    let config = RtmpConfig {
+        pictures: Pictures::ForBrowsers,
+        ..RtmpConfig::default()
+    };
+    let mut stage = Stage::with(config, Box::new(|_| Ok(()))).await;
+    for (pixels, taken) in [
+        ("yuv420p10le", false),
+        ("yuv422p", false),
+        ("yuv420p", true),
+    ] {
+        let codec = format!("-t 1 -c:v libx264 -preset ultrafast -pix_fmt {pixels} -c:a aac");
+        let arguments = format!("-re {} {codec}", PATTERN.replace("RATE", "30"));
+        let child = ffmpeg(&arguments, &stage.url("show"));
+        let record = stage.admitted().await.record().await;
+        let output = soon("ffmpeg's exit", child.wait_with_output())
+            .await
+            .unwrap();
+        let log = String::from_utf8_lossy(&output.stderr);
+        if taken {
+            assert_eq!(record.end, Some(EndReason::Finished), "{log}");
+            continue;
+        }
+        assert_eq!(record.end, Some(EndReason::Refused), "{pixels}: {log}");
+        assert!(record.sets.is_empty(), "nothing goes on air");
+        assert!(
+            log.contains("browsers cannot decode") && log.contains("8 bit 4:2:0"),
+            "{log}"
+        );
+    }
 }

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use delivery::{HttpConfig, TrustedProxies};
 use hls::ladder::{Ladder, LadderLine};
 use hls::{PackagerConfig, TsForm, WindowConfig};
-use ingest::RtmpConfig;
+use ingest::{Pictures, RtmpConfig};
 use media::RenditionName;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use transcode::{Mode, SourcePolicy};
@@ -40,6 +40,7 @@ impl Default for Ingest {
             bitrate_max_bps,
             burst_max_bytes,
             message_max_bytes,
+            pictures: _,
         } = RtmpConfig::default();
         Self {
             connections_max,
@@ -53,7 +54,7 @@ impl Default for Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn to_rtmp(&self) -> RtmpConfig {
+    pub(crate) fn to_rtmp(&self, pictures: Pictures) -> RtmpConfig {
         RtmpConfig {
             connections_max: self.connections_max,
             handshake_timeout: self.handshake_timeout.0,
@@ -61,6 +62,7 @@ impl Ingest {
             bitrate_max_bps: self.bitrate_max_bps,
             burst_max_bytes: self.burst_max.0,
             message_max_bytes: usize::try_from(self.message_max.0).unwrap_or(usize::MAX),
+            pictures,
         }
     }
 }
@@ -139,6 +141,15 @@ impl Transcode {
         self.mode = When::Never;
         self.source = SourceChoice::Pass;
         self.pictures = false;
+    }
+
+    /// Without an encoder what browsers cannot decode is of no use to anybody.
+    pub(crate) fn pictures_taken(&self) -> Pictures {
+        if self.mode == When::Never && self.source == SourceChoice::Pass {
+            Pictures::ForBrowsers
+        } else {
+            Pictures::All
+        }
     }
 
     pub(crate) fn to_config(&self) -> transcode::Config {
@@ -498,7 +509,10 @@ mod tests {
 
     #[test]
     fn the_stages_get_their_own_defaults_back() {
-        assert_eq!(Ingest::default().to_rtmp(), RtmpConfig::default());
+        assert_eq!(
+            Ingest::default().to_rtmp(Pictures::All),
+            RtmpConfig::default()
+        );
         assert_eq!(Packager::default().to_config(), PackagerConfig::default());
         assert_eq!(
             Window::default().to_config(&Packager::default()),
