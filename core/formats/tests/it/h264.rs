@@ -1,7 +1,7 @@
 //! H.264 as publishers send it, good and bad.
 //!
 //! In → Out: decoder configuration records and coded pictures → configurations, payloads and refusals.
-//! Spec: the case catalogue (ING-09, ING-31).
+//! Spec: the case catalogue (ING-09, ING-31, PKG-06).
 
 use bytes::Bytes;
 use formats::codec::h264::{H264Error, SEI_LENGTH_MAX, Sps as Parsed, Stream};
@@ -291,5 +291,31 @@ fn parameter_sets_are_bounded_in_number_and_length() {
             .unwrap()
             .unwrap()
             .config_changed
+    );
+}
+
+#[test]
+fn pkg_06_the_codec_string_is_what_the_set_says_whatever_the_record_says() {
+    // Encoders that copy a template into the record, or state a level that their picture exceeds by far.
+    let mut lying = record(
+        &[&Sps {
+            profile: 100,
+            columns: 120,
+            rows: 68,
+            ..Sps::default()
+        }
+        .nal()],
+        &[&PPS],
+    );
+    lying[1..4].copy_from_slice(&[66, 0, 10]);
+    let mut stream = Stream::new();
+    stream.handle_record(&lying.into()).unwrap();
+    let config = stream.config().unwrap().unwrap();
+    assert_eq!((config.width, config.height), (1_920, 1_080));
+    assert_eq!(config.codec_string, "avc1.64c01e");
+    assert_eq!(
+        config.decoder_config[1..4],
+        [0x64, 0xC0, 0x1E],
+        "nor does the init section repeat it"
     );
 }

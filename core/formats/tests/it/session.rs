@@ -406,3 +406,30 @@ fn what_waits_for_the_first_announcement_is_not_lost_at_the_end() {
     assert!(matches!(rest[0], Event::Tracks(_)));
     assert_eq!(rest.len(), 7);
 }
+
+#[test]
+fn pkg_06_high_efficiency_sound_is_announced_as_such_with_its_own_configuration() {
+    // Explicit, explicit with parametric stereo, and hidden behind a plain configuration.
+    for (config, codecs, samples) in [
+        (&[0x2B, 0x11, 0x88, 0x00][..], "mp4a.40.5", 2_048),
+        (&[0xEB, 0x09, 0x88, 0x00], "mp4a.40.29", 2_048),
+        (&[0x13, 0x10, 0x56, 0xE5, 0x98], "mp4a.40.5", 2_048),
+        (&[0x11, 0x90], "mp4a.40.2", 1_024),
+    ] {
+        let mut subject = Subject::with_video();
+        subject.audio(0, &audio_config(config)).unwrap();
+        subject.video(0, &picture(true)).unwrap();
+        let TrackConfig::Audio(audio) = &subject.sets()[0][1].config else {
+            panic!("sound second")
+        };
+        assert_eq!(
+            (&*audio.codec_string, audio.samples_per_unit),
+            (codecs, samples)
+        );
+        assert_eq!(
+            audio.decoder_config, config,
+            "its tail is what tells decoders"
+        );
+        assert_eq!((audio.sample_rate, audio.channels), (48_000, 2));
+    }
+}

@@ -12,6 +12,7 @@
 )]
 
 mod audit;
+mod days;
 mod epochs;
 mod following;
 mod hostile;

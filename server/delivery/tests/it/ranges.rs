@@ -1,7 +1,7 @@
 //! Byte ranges of complete and of growing segments.
 //!
 //! In → Out: `Range` headers → 206 with what exists, 416, or everything.
-//! Spec: RFC 9110, "Range Requests" (14); RFC 8673, "Requesting a Live Plan".
+//! Spec: RFC 9110, "Range Requests" (14); RFC 8673, "Requesting a Live Plan"; case HTTP-14.
 
 use crate::client::{End, Head, Http1};
 use crate::stage::Stage;
@@ -131,4 +131,33 @@ async fn everything_from_byte_zero_is_all_of_a_growing_segment_also_before_it_be
     );
     stage.end(1, 0);
     assert_eq!(current.chunked().await, (b"abc".to_vec(), End::Clean));
+}
+
+#[tokio::test]
+async fn http_14_a_viewer_whose_address_changes_goes_on_at_the_byte_it_has() {
+    let mut stage = Stage::on_air().await;
+    let (mut had, mut expect) = (String::new(), String::new());
+    for round in 0..20 {
+        let text = format!("chunk {round};");
+        stage.chunk(1, 0, &text);
+        expect.push_str(&text);
+        // What comes back from the old address is lost: the connection just stops, without a word to the server.
+        let mut viewer = stage.connect().await;
+        let head = range(
+            &mut viewer,
+            &format!("bytes={}-9007199254740991", had.len()),
+        )
+        .await;
+        assert!(matches!(head.status, 200 | 206), "{}", head.status);
+        while had.len() < expect.len() {
+            had.push_str(&viewer.chunk().await.unwrap().expect("it goes on"));
+        }
+        std::mem::forget(viewer);
+    }
+    assert_eq!(had, expect);
+    let mut last = stage.connect().await;
+    range(&mut last, &format!("bytes={}-9007199254740991", had.len())).await;
+    stage.chunk(1, 0, "the end");
+    stage.end(1, 0);
+    assert_eq!(last.chunked().await, (b"the end".to_vec(), End::Clean));
 }

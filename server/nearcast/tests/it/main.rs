@@ -12,5 +12,6 @@ mod odd_sources;
 mod process;
 mod publisher;
 mod starting;
+mod stolen_cpu;
 mod tls;
 mod tools;

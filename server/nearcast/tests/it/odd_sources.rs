@@ -1,7 +1,7 @@
 //! Sources of odd shapes and rates, made by a real ffmpeg: each plays as it is, has the right ladder, or is refused with a reason.
 //!
 //! In → Out: ffmpeg's arguments → RTMP → playlists, the API, and what a decoder finds in the segments that they list.
-//! Spec: issue "Every viewer's own quality", "Bad input"; RFC 8216bis, 4.4.3.1 (`EXT-X-TARGETDURATION`), 4.4.3.7
+//! Spec: issue "Every viewer's own quality", "Bad input"; cases ING-16, PKG-06; RFC 8216bis, 4.4.3.1 (`EXT-X-TARGETDURATION`), 4.4.3.7
 //! (`PART-TARGET`), 4.4.6.2 (`EXT-X-STREAM-INF`).
 
 use std::process::Stdio;
@@ -62,6 +62,8 @@ async fn tool(program: &str, arguments: &str, input: &[u8]) -> Vec<u8> {
 struct Seen {
     multivariant: MultivariantPlaylist,
     api: Value,
+    /// `source`'s init section.
+    init: Vec<u8>,
     /// When a decoder shows `source`'s pictures, in seconds.
     times: Vec<f64>,
     /// What ffprobe says of the streams in `source`'s init section and listed segments.
@@ -140,9 +142,11 @@ async fn look(server: &Server, api: Value) -> Seen {
         check_playlist(&sound.text());
     }
     let (times, streams) = probe(server, "source", &text).await;
+    let init = server.get("/live/x/source/1.init.mp4").await.body;
     Seen {
         multivariant,
         api,
+        init,
         times,
         streams,
     }
@@ -376,4 +380,30 @@ async fn ing_16_sound_alone_has_no_ladder() {
     assert_eq!(seen.ladder(), "source, audio");
     assert_eq!(seen.sound(), (1, "48000".to_owned()));
     assert!(seen.stream("video").is_none() && seen.advice().is_empty());
+}
+
+#[tokio::test]
+async fn pkg_06_codecs_in_the_playlist_are_those_in_the_init_section() {
+    // A level far too low for the picture: decoders play it, and nothing of ours contradicts anything else of ours.
+    let low = "-bsf:v h264_metadata=level=1";
+    for (profile, lie) in [("baseline", ""), ("main", ""), ("high", low)] {
+        let pictures = picture("320x180", "30");
+        let encoder = format!("{} -profile:v {profile} -preset veryfast", x264(30));
+        let seen = see(&format!("{pictures} {SINE} {encoder} {lie}")).await;
+        let record = seen
+            .init
+            .windows(4)
+            .position(|window| window == b"avcC")
+            .map(|at| &seen.init[at + 5..at + 8])
+            .expect("a decoder configuration");
+        let [profile, flags, level] = record else {
+            panic!("three bytes")
+        };
+        let expect = format!("avc1.{profile:02x}{flags:02x}{level:02x},mp4a.40.2");
+        let source = &seen.multivariant.variants[0];
+        assert_eq!(source.codecs.as_deref(), Some(expect.as_str()));
+        assert_eq!(seen.api["renditions"][0]["codecs"], expect);
+        assert!(lie.is_empty() || *level == 10, "{level}");
+        assert_eq!(seen.pictures(), (320, 180, 90));
+    }
 }

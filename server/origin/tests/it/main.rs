@@ -15,3 +15,4 @@ mod repair;
 #[path = "../../../transcode/tests/it/source.rs"]
 mod source;
 mod stage;
+mod starved;
