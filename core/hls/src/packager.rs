@@ -131,6 +131,9 @@ const CUTS_MAX: usize = 2;
 const PICTURE_WAIT: Duration = Duration::from_secs(2);
 const PICTURE_GONE: Duration = Duration::from_secs(5);
 const PENDING_BYTES_MAX: usize = 8 << 20;
+/// That many sounds share a chunk, at most, and fill a part if it can hold them: with fewer the container is more than a
+/// twentieth of what is sent.
+const SOUNDS: u64 = 8;
 
 impl Packager {
     /// A packager whose first segment is `start`.
@@ -546,21 +549,18 @@ impl Packager {
 
     /// How long chunks are to be.
     fn chunk_length(&self) -> Duration {
-        /// Pictures, at most, and sounds that share a chunk.
+        /// Pictures, at most, that share a chunk.
         const PICTURES: u64 = 4;
-        const SOUNDS: u64 = 8;
         let usual = self.usual();
         if let Some(length) = self.config.chunk {
             return length.max(usual);
         }
-        let units = part::units(self.config.part_target, usual);
-        let picture = self.session.as_ref().is_none_or(Session::has_picture);
-        let joined = if picture {
+        let units = self.part_units(usual);
+        usual.times(if self.has_picture() {
             part::joined(units, self.rate.needed(), PICTURES)
         } else {
             part::joined(units, SOUNDS, SOUNDS)
-        };
-        usual.times(joined)
+        })
     }
 
     /// How long parts are to be: a whole number of chunks.
@@ -569,6 +569,19 @@ impl Packager {
             Some(_) => self.chunk_length(),
             None => self.usual(),
         };
-        unit.times(part::units(self.config.part_target, unit))
+        unit.times(self.part_units(unit))
+    }
+
+    fn part_units(&self, unit: Duration) -> u64 {
+        let target = self.config.part_target;
+        if self.has_picture() {
+            return part::units(target, unit);
+        }
+        let most = target + Duration::from_nanos(target.as_nanos() / 3);
+        part::units(target.max(unit.times(SOUNDS)).min(most), unit)
+    }
+
+    fn has_picture(&self) -> bool {
+        self.session.as_ref().is_none_or(Session::has_picture)
     }
 }
