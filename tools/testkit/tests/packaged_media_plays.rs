@@ -194,12 +194,12 @@ fn count(events: &[Event], kind: media::TrackKind) -> usize {
         })
     };
     let first = units()
-        .find(|unit| unit.track == media::TrackId::VIDEO)
+        .find(|unit| unit.track == TrackId::VIDEO)
         .map(|unit| unit.dts);
     let wanted = if kind == media::TrackKind::Video {
-        media::TrackId::VIDEO
+        TrackId::VIDEO
     } else {
-        media::TrackId::AUDIO
+        TrackId::AUDIO
     };
     units()
         .filter(|unit| unit.track == wanted && first.is_none_or(|first| unit.dts >= first))
@@ -356,7 +356,7 @@ fn ing_16_missing_sound_is_replaced_by_silence_that_decodes() {
     let muted = |event: &Event| match event {
         Event::Unit(unit) => {
             let millis = unit.pts.as_millis();
-            unit.track == media::TrackId::AUDIO && (3_000..9_000).contains(&millis)
+            unit.track == TrackId::AUDIO && (3_000..9_000).contains(&millis)
         }
         _ => false,
     };
