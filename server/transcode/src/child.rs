@@ -23,8 +23,6 @@ use crate::arguments::{self, FIRST_OUTPUT, Keys};
 use crate::sandbox;
 use crate::supervisor::Generation;
 
-/// Tags that wait for the process to read them: about two seconds of pictures.
-const INPUT_QUEUE: usize = 128;
 /// Lines of an encoder's complaints that are logged; the rest is read and dropped.
 const COMPLAINTS_MAX: usize = 8;
 const READ_SIZE: usize = 64 << 10;
@@ -109,7 +107,7 @@ pub(crate) fn spawn_child(
     let mut process = command.kill_on_drop(true).spawn()?;
     // The command holds our ends of the pipes' writers: while it lives no reader sees the end.
     drop(command);
-    let (input, queue) = mpsc::channel(INPUT_QUEUE);
+    let (input, queue) = mpsc::channel(config.waiting_max);
     let (stdin, stderr) = (process.stdin.take(), process.stderr.take());
     let task = tokio::spawn(async move {
         let mut tasks = JoinSet::new();

@@ -61,6 +61,8 @@ pub struct Config {
     pub flush: Duration,
     /// How long the backlog may last before an encoder is given up as too slow.
     pub lag_patience: Duration,
+    /// Pictures that may wait for an encoder that has not read them; more are left out up to the next key frame.
+    pub waiting_max: usize,
     /// Address space that an encoder process may use, in bytes.
     pub memory_max: u64,
 }
@@ -84,6 +86,7 @@ impl Default for Config {
             lag_max: Duration::from_secs(2),
             flush: Duration::from_millis(500),
             lag_patience: Duration::from_secs(3),
+            waiting_max: 128,
             memory_max: 2 << 30,
         }
     }

@@ -139,6 +139,7 @@ fn settings(stage: &Stage) {
         ]);
         // The stream comes faster than it happened.
         transcode.lag_max = Duration::from_hours(1);
+        transcode.waiting_max = 10_000;
         transcode.hung_after = PATIENCE;
     });
 }

@@ -31,6 +31,7 @@ fn repairing(mode: Mode, ffmpeg: &str) -> Stage {
         }]);
         // The stream comes faster than it happened, and the machine may be busy.
         transcode.lag_max = Duration::from_hours(1);
+        transcode.waiting_max = 10_000;
         transcode.hung_after = PATIENCE;
         transcode.flush = PATIENCE;
     });
@@ -106,12 +107,20 @@ async fn a_source_with_b_frames_and_rare_key_frames_is_repaired_and_all_renditio
     let stage = repairing(Mode::Always, "ffmpeg");
     let source = Source::make_with("430x322", 9, "-g 300 -bf 2 -pix_fmt yuv420p").await;
     let publisher = stage.try_admit("show").await.unwrap();
-    send(&stage, &publisher, source.events.iter().cloned()).await;
+    // A rung whose encoder starts while whole segments pass begins after them.
+    let (early, late) = source.events.split_at(source.events.len() / 3);
+    send(&stage, &publisher, early.iter().cloned()).await;
+    let live = stage.live("show");
+    until("the rung has begun", || {
+        let rung = live.rendition(RenditionName::P240);
+        rung.is_some_and(|view| view.snapshot().current.is_some())
+    })
+    .await;
+    send(&stage, &publisher, late.iter().cloned()).await;
     assert_eq!(
         advice(&stage),
         [Advice::BFrames, Advice::LongGop, Advice::Repaired]
     );
-    let live = stage.live("show");
     until("three segments of each rendition", || {
         [
             RenditionName::Source,
