@@ -176,9 +176,15 @@ pub(crate) fn encoders() -> Vec<i32> {
     found
 }
 
-/// What the kernel's memory killer does, and an operator's `kill -9`.
-pub(crate) fn kill_encoders() {
-    for pid in encoders() {
+/// What the kernel's memory killer does, and an operator's `kill -9`, to the encoders that were given this argument: those
+/// of other tests in the same process are left alone.
+pub(crate) fn kill_encoders(argument: &str) {
+    let given = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0)
+            .any(|word| word == argument.as_bytes())
+    };
+    for pid in encoders().into_iter().filter(given) {
         let killed = std::process::Command::new("kill")
             .args(["-9", &pid.to_string()])
             .status()
