@@ -79,16 +79,17 @@ async fn a_key_under_another_broadcasts_name_is_refused() {
     assert_eq!(refusal.code, RefusalCode::BadName);
 }
 
+/// A key that differs in its last letter only.
+fn almost(key: &str) -> String {
+    let (head, last) = key.split_at(key.len() - 1);
+    format!("{head}{}", if last == "a" { "b" } else { "a" })
+}
+
 #[tokio::test]
 async fn without_dev_nothing_but_a_right_key_opens() {
     let house = House::new(Policy::Keys).await;
     let (id, key) = house.create("{}").await;
-    let almost = format!("{}a", &key[..key.len() - 1]);
-    let almost = if almost == key {
-        format!("{}b", &key[..key.len() - 1])
-    } else {
-        almost
-    };
+    let almost = almost(&key);
     for name in [
         "",
         "x",
@@ -134,7 +135,7 @@ async fn ing_19_the_right_key_takes_over_and_an_intruder_without_it_does_not() {
     let (_, key) = house.create("{}").await;
     let mut first = house.knock(ELSEWHERE, &key).await.unwrap();
     let intruder = house
-        .knock("198.51.100.9", &key.replace(['a', 'b', 'c', 'd', 'e'], "f"))
+        .knock("198.51.100.9", &almost(&key))
         .await
         .unwrap_err();
     assert_eq!(intruder.code, RefusalCode::Unauthorized);

@@ -293,7 +293,7 @@ async fn pkg_03_a_killed_encoder_is_replaced_and_the_rung_begins_again_at_a_key_
         match output {
             RungOutput::Event(_, Event::Unit(unit)) if !killed && unit.track == TrackId::VIDEO => {
                 killed = true;
-                source::kill_encoders("800000");
+                source::kill_encoders("300000");
             }
             RungOutput::Interrupted(_) => said.push("interrupted"),
             RungOutput::Event(_, Event::Tracks(_)) => said.push("tracks"),
