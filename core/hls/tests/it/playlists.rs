@@ -179,6 +179,17 @@ fn the_window_slides_and_counts_what_it_dropped() {
     insta::assert_snapshot!(whole(&rendition));
 }
 
+/// What is decided of a rung before its first picture.
+fn rung_on_offer() -> Rung {
+    Rung {
+        name: RenditionName::P240,
+        width: 426,
+        height: 240,
+        bitrate_bps: 400_000,
+        level: 21,
+    }
+}
+
 #[test]
 fn two_renditions() {
     let mut source = Rendition::new(config());
@@ -217,16 +228,14 @@ fn two_renditions() {
         multivariant::render(&renditions, &[], Form::Ts, Announce::Plain)
     );
     // A rung that does not run stands between them, with what is decided before its first picture.
-    let rung = Rung {
-        name: RenditionName::P240,
-        width: 426,
-        height: 240,
-        bitrate_bps: 400_000,
-        level: 21,
-    };
     insta::assert_snapshot!(
         "multivariant_with_a_rung_on_offer",
-        multivariant::render(&renditions, &[rung], Form::Fmp4, Announce::Prefetch)
+        multivariant::render(
+            &renditions,
+            &[rung_on_offer()],
+            Form::Fmp4,
+            Announce::Prefetch
+        )
     );
 }
 
@@ -245,16 +254,9 @@ fn a_picture_that_browsers_cannot_decode_is_not_offered_and_its_rungs_are() {
     }
     let mut source = Rendition::new(config());
     source.feed(&events);
-    let rung = Rung {
-        name: RenditionName::P240,
-        width: 426,
-        height: 240,
-        bitrate_bps: 400_000,
-        level: 21,
-    };
     let text = multivariant::render(
         &[(RenditionName::Source, source.snapshot())],
-        &[rung],
+        &[rung_on_offer()],
         Form::Fmp4,
         Announce::Prefetch,
     );

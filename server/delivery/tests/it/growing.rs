@@ -534,11 +534,7 @@ async fn http_01_who_does_not_read_is_cut_and_nobody_else_notices() {
         rate_grace: Duration::from_millis(500),
         ..HttpConfig::default()
     };
-    let mut stage = Stage::with(Setting {
-        http,
-        ..Setting::default()
-    })
-    .await;
+    let mut stage = Stage::with_http(http).await;
     stage.init(1);
     stage.begin(1, 0);
     let (mut slow, mut quick) = (stage.connect().await, stage.connect().await);
@@ -582,11 +578,7 @@ async fn at_shutdown_nobody_waits_for_who_waits() {
         drain: Duration::from_mins(1),
         ..HttpConfig::default()
     };
-    let mut stage = Stage::with(Setting {
-        http,
-        ..Setting::default()
-    })
-    .await;
+    let mut stage = Stage::with_http(http).await;
     stage.init(1);
     stage.begin(1, 0);
     let mut between = stage.connect().await;

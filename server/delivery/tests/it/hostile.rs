@@ -18,11 +18,7 @@ async fn quick_stage() -> Stage {
         rate_grace: Duration::from_millis(500),
         ..HttpConfig::default()
     };
-    let mut stage = Stage::with(Setting {
-        http,
-        ..Setting::default()
-    })
-    .await;
+    let mut stage = Stage::with_http(http).await;
     stage.init(1);
     stage
 }
@@ -162,11 +158,7 @@ async fn a_crowd_beyond_the_cap_is_told_to_come_back() {
         connections_max: Some(3),
         ..HttpConfig::default()
     };
-    let mut stage = Stage::with(Setting {
-        http,
-        ..Setting::default()
-    })
-    .await;
+    let mut stage = Stage::with_http(http).await;
     stage.init(1);
     let mut inside = Vec::new();
     for _ in 0..3 {
@@ -228,11 +220,7 @@ async fn without_file_descriptors() {
         connections_max: Some(1_000),
         ..HttpConfig::default()
     };
-    let mut stage = Stage::with(Setting {
-        http,
-        ..Setting::default()
-    })
-    .await;
+    let mut stage = Stage::with_http(http).await;
     stage.init(1);
     let mut viewer = stage.connect().await;
     let head = viewer.get("/live/show/source/1.init.mp4").await;

@@ -384,11 +384,7 @@ async fn http_04_a_stream_whose_window_stays_shut_is_cut() {
         idle_timeout: Duration::from_millis(500),
         ..HttpConfig::default()
     };
-    let mut stage = Stage::with(Setting {
-        http,
-        ..Setting::default()
-    })
-    .await;
+    let mut stage = Stage::with_http(http).await;
     stage.init(1);
     stage.begin(1, 0);
     let mut attacker = Raw::connect(&stage).await;

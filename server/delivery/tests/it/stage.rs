@@ -65,6 +65,14 @@ impl Stage {
         Self::with(Setting::default()).await
     }
 
+    pub(crate) async fn with_http(http: HttpConfig) -> Self {
+        Self::with(Setting {
+            http,
+            ..Setting::default()
+        })
+        .await
+    }
+
     pub(crate) async fn with(setting: Setting) -> Self {
         let config = LiveConfig {
             window: setting.window,
