@@ -47,11 +47,14 @@ pub(crate) struct Load {
     pub(crate) posts: u64,
     /// Viewers that came.
     pub(crate) joins: u64,
-    /// How busy the process is, 0–1,000, as its owner measures it.
+    /// How busy the process was at the best moment of that second, 0–1,000, as its owner measures it.
     pub(crate) pressure: u16,
 }
 
 impl Load {
+    /// Pressure from which a room cuts back.
+    const PRESSED: u16 = 500;
+
     fn level(self, policy: &Policy) -> Level {
         let budget = u64::from(policy.posts_per_second);
         let readable = policy.shown.per_second;
@@ -68,7 +71,7 @@ impl Load {
             || self.joins >= budget
         {
             Level::L2
-        } else if self.pressure >= 500 || self.comments > readable || self.joins > 10 {
+        } else if self.pressure >= Self::PRESSED || self.comments > readable || self.joins > 10 {
             Level::L1
         } else {
             Level::L0
@@ -101,6 +104,8 @@ pub(crate) struct Ladder {
     /// How many times `calm` must pass; doubles when the room goes up again soon after it came down.
     patience: u32,
     tap_one_in: u32,
+    /// The pressure of the second before: a process that stood still once is not a busy one.
+    pressure_before: u16,
 }
 
 impl Ladder {
@@ -115,6 +120,7 @@ impl Ladder {
             calm_since: None,
             patience: 1,
             tap_one_in: 1,
+            pressure_before: 0,
         }
     }
 
@@ -133,11 +139,17 @@ impl Ladder {
 
     /// Whether seconds without load still matter.
     pub(crate) fn is_settled(&self) -> bool {
-        self.level == Level::L0 && self.tap_one_in == 1
+        self.level == Level::L0 && self.tap_one_in == 1 && self.pressure_before < Load::PRESSED
     }
 
-    /// Takes one second's load.
+    /// Takes one second's load. Pressure counts from the second time on: a machine that slept, or that was kept from
+    /// running for a moment, is as fast as before when it wakes.
     pub(crate) fn observe(&mut self, load: Load, policy: &Policy, now: UnixTime) {
+        let before = std::mem::replace(&mut self.pressure_before, load.pressure);
+        let load = Load {
+            pressure: load.pressure.min(before),
+            ..load
+        };
         self.sample(load.posts, policy);
         let wanted = load.level(policy);
         if wanted > self.level {
@@ -316,13 +328,13 @@ mod tests {
             run(
                 &mut ladder,
                 &mut second,
-                1,
+                2,
                 Load {
                     pressure: 990,
                     ..Load::default()
                 }
             ),
-            [4]
+            [0, 4]
         );
         assert_eq!(ladder.tap_one_in(), 0);
         assert_eq!(
@@ -337,6 +349,22 @@ mod tests {
             ),
             [4, 3, 2, 1, 0]
         );
+    }
+
+    #[test]
+    fn a_process_that_stands_still_now_and_then_stays_open() {
+        let mut second = 1_000;
+        let mut ladder = Ladder::new(UnixTime::from_millis(0));
+        let busy = |pressure| Load {
+            pressure,
+            ..Load::default()
+        };
+        for _ in 0..10 {
+            assert_eq!(run(&mut ladder, &mut second, 1, busy(1_000)), [0]);
+            assert!(!ladder.is_settled(), "the next second decides");
+            assert_eq!(run(&mut ladder, &mut second, 1, busy(0)), [0]);
+            assert!(ladder.is_settled());
+        }
     }
 
     #[test]

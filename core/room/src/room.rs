@@ -56,7 +56,8 @@ pub enum Input {
     Moderate(Actor, Action),
     /// A viewer does or does not sit in juries.
     JuryDuty(ViewerId, bool),
-    /// How busy the process is, 0–1,000.
+    /// How busy the process is, 0–1,000. Of the reports of one second the least counts, and only when the next second's is as bad;
+    /// without a report the last one stays true.
     Pressure(u16),
     /// A viewer reports a comment.
     Report(ViewerId, CommentId),
@@ -154,6 +155,8 @@ pub struct Room {
     pending_since: Option<UnixTime>,
     last_beat: UnixTime,
     load: Load,
+    /// The least pressure that was reported since `load_since`.
+    pressure: Option<u16>,
     load_since: UnixTime,
     said_rules: Rules,
     said_level: Level,
@@ -205,6 +208,7 @@ impl Room {
             pending_since: None,
             last_beat: UnixTime::default(),
             load: Load::default(),
+            pressure: None,
             load_since: now,
             said_rules: Rules::of(&policy),
             said_level: Level::L0,
@@ -236,7 +240,10 @@ impl Room {
                 self.no_duty.insert(viewer);
             }
             Input::JuryDuty(_, false) => {}
-            Input::Pressure(pressure) => self.load.pressure = pressure.min(1_000),
+            Input::Pressure(pressure) => {
+                let pressure = pressure.min(1_000);
+                self.pressure = Some(self.pressure.map_or(pressure, |least| least.min(pressure)));
+            }
             Input::Report(reporter, comment) => self.handle_report(reporter, comment, now),
             Input::Reviewed(comment, passes) => self.handle_review(comment, passes, now),
             Input::Staff(count) => {

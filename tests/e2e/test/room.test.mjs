@@ -92,6 +92,26 @@ test('ix_14 a network that goes and comes loses no comment and brings no burst o
   await bea.close();
 });
 
+test('ix_17 a server that stood still for a moment closes no room', async () => {
+  const [ann, bea] = [await viewer(browser, server, 'demo'), await viewer(browser, server, 'demo')];
+  const tap = () => ann.page.evaluate(() => window.nearcast.room.tap());
+  // It happens while the room has something to do: what is late is measured then.
+  const earlier = await bea.total();
+  await tap();
+  await soon('a heart is counted', async () => (await bea.total()) > earlier);
+  process.kill(server.child.pid, 'SIGSTOP');
+  await new Promise((done) => setTimeout(done, 2_200));
+  process.kill(server.child.pid, 'SIGCONT');
+  await ann.speak('was that you?');
+  await soon('it is read', async () => (await bea.comments()).includes('was that you?'));
+  assert.deepEqual(await bea.page.evaluate(() => [window.nearcast.room.state.rules.gate, window.nearcast.room.state.rules.tapIn]), ['all', 1]);
+  const counted = await bea.total();
+  await tap();
+  await soon('hearts go on', async () => (await bea.total()) > counted);
+  await ann.close();
+  await bea.close();
+});
+
 test('a late joiner knows totals, the pinned comment and the last comments from the first line that it reads', async () => {
   const [ann, host] = [await viewer(browser, server, 'demo'), await broadcaster(browser, server, 'demo')];
   await ann.speak('pin me, please');

@@ -97,7 +97,7 @@ impl Room {
             .magnitude()
             .as_millis()
             .max(1_000);
-        let pressure = self.load.pressure;
+        let pressure = self.pressure.take().unwrap_or(self.load.pressure);
         // After a quiet time the load is spread over it, which is what a rate means.
         let load = Load {
             comments: u32::try_from(u64::from(self.load.comments) * 1_000 / elapsed)

@@ -287,6 +287,24 @@ fn ix_17_rules_follow_the_load_up_and_down_without_swinging() {
 }
 
 #[test]
+fn ix_17_one_pause_of_the_machine_closes_no_room() {
+    let mut driver = Driver::new(Policy::default());
+    for second in 0..30 {
+        // Late once, as after a sleep, then on time.
+        driver.handle(Input::Pressure(if second % 3 == 0 { 1_000 } else { 0 }));
+        driver.hearts(0, 1);
+        driver.advance(500);
+        driver.handle(Input::Pressure(0));
+        driver.advance(500);
+    }
+    driver.comment(1, 1, "still here");
+    driver.advance(1_000);
+    assert_eq!(driver.verdicts(1).len(), 1);
+    assert!(driver.verdicts(1)[0].is_ok());
+    assert!(driver.beats().iter().all(|beat| beat.level.is_none()));
+}
+
+#[test]
 fn ix_17_new_rules_are_in_the_beat_after_the_load_was_seen() {
     let mut driver = Driver::new(Policy::default());
     driver.handle(Input::Collected(Contribution {
