@@ -5,6 +5,7 @@
 // Spec: docs/ix.md, "Reading"; design contract "Paths"; case IX-14.
 
 import { LineSplitter } from './lines.ts';
+import { fetchWhole } from './whole_answer.ts';
 
 /** Network, time and chance, so that tests can bring their own. */
 export interface ReaderEnvironment {
@@ -38,6 +39,8 @@ export interface ReaderOutput {
 export const READER_TIMES = {
   /** A segment that says nothing for so long is opened again: its connection may be dead. */
   silenceMs: 25_000,
+  /** An answer begins at once, even one that is held: without one the connection is dead. */
+  answerMs: 8_000,
   indexTimeoutMs: 5_000,
   /** After an answer, even a bad one, the server is there: no wave is to be feared. */
   promptMs: 400,
@@ -127,21 +130,14 @@ export class Reader {
   }
 
   private async locate(): Promise<Point | 'closed' | 'lost'> {
-    const timeout = new AbortController();
-    const done = new AbortController();
-    const stop = (): void => timeout.abort();
-    this.abort.signal.addEventListener('abort', stop);
-    void this.env.sleep(READER_TIMES.indexTimeoutMs, done.signal).then(stop);
     try {
-      const response = await this.env.fetch(`${this.base}index.json`, { signal: timeout.signal, cache: 'no-store', credentials: 'omit' });
+      const init = { signal: this.abort.signal, cache: 'no-store', credentials: 'omit' } as const;
+      const response = await fetchWhole(this.env, `${this.base}index.json`, init, READER_TIMES.indexTimeoutMs);
       if (response.status === 404 || response.status === 410) return 'closed';
       if (!response.ok) return 'lost';
       return parseIndex(await response.json()) ?? 'closed';
     } catch {
       return 'lost';
-    } finally {
-      this.abort.signal.removeEventListener('abort', stop);
-      done.abort();
     }
   }
 
@@ -159,11 +155,20 @@ export class Reader {
     this.abort.signal.addEventListener('abort', cancel);
     let silent = false;
     let lines = 0;
+    const within = async <T>(ms: number, awaited: Promise<T>): Promise<T> => {
+      const done = new AbortController();
+      void this.env.sleep(ms * (0.8 + this.env.random() * 0.4), done.signal).then(() => {
+        if (done.signal.aborted) return;
+        silent = true;
+        cancel();
+      });
+      return awaited.finally(() => done.abort());
+    };
     try {
       // Not through the browser's own cache: a growing object would be written to disk beat by beat.
-      const response = await this.env.fetch(`${this.base}${at.epoch}.${at.msn}.jsonl`, {
+      const response = await within(READER_TIMES.answerMs, this.env.fetch(`${this.base}${at.epoch}.${at.msn}.jsonl`, {
         signal: request.signal, cache: 'no-store', credentials: 'omit',
-      });
+      }));
       if (!response.ok || !response.body) {
         this.failures += 1;
         return 'refused';
@@ -171,12 +176,7 @@ export class Reader {
       const reader = response.body.getReader();
       const splitter = new LineSplitter();
       for (;;) {
-        const quiet = new AbortController();
-        void this.env.sleep(READER_TIMES.silenceMs * (0.8 + this.env.random() * 0.4), quiet.signal).then(() => {
-          silent = !quiet.signal.aborted;
-          if (silent) cancel();
-        });
-        const { done, value } = await reader.read().finally(() => quiet.abort());
+        const { done, value } = await within(READER_TIMES.silenceMs, reader.read());
         if (done) break;
         for (const line of splitter.push(value)) {
           if (lines === 0) this.output.segment();

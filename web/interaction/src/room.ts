@@ -11,6 +11,7 @@ import { type Lane, Outbox, type Outcome, type OwnComment, type Request } from '
 import { Reader, type ReaderState } from './reader.ts';
 import { type News, RoomState } from './room_state.ts';
 import { Stage } from './stage.ts';
+import { fetchWhole } from './whole_answer.ts';
 import { type Comment, type Jury, parseLine } from './wire.ts';
 
 /** The page around the room: network, clocks, chance, storage. */
@@ -53,6 +54,8 @@ export interface RoomOutput {
 export const FRESH_MS = 3_000;
 const CATCH_UP_MS = 1_000;
 const TICK_MS = 50;
+/** Answers take a beat or two, with a review 200 ms more: what takes so long is lost, and is sent again under its id. */
+export const ANSWER_MS = 8_000;
 
 /** A room, from `start` to `stop`. */
 export class Room {
@@ -75,7 +78,7 @@ export class Room {
     private readonly output: RoomOutput,
   ) {
     this.base = `/live/${encodeURIComponent(broadcast)}/ix/`;
-    this.me = new Me(broadcast, env.store, (url, init) => env.fetch(url, init), () => env.random());
+    this.me = new Me(broadcast, env.store, (url, init) => this.ask(url, init), () => env.random());
     this.outbox = new Outbox(
       { own: (comment) => output.own(comment), notice: (code, message) => output.notice(code, message) },
       randomId,
@@ -235,7 +238,7 @@ export class Room {
     }
     if (!before) this.output.changed();
     try {
-      const response = await this.env.fetch(this.address, this.init(identity, request.body));
+      const response = await this.ask(this.address, this.init(identity, request.body));
       const body = (await response.json().catch(() => null)) as unknown;
       if (response.status === 401 && this.me.known?.token === identity.token) {
         this.me.forget();
@@ -245,6 +248,10 @@ export class Room {
     } catch {
       return { kind: 'lost' };
     }
+  }
+
+  private ask(url: string, init: RequestInit): Promise<Response> {
+    return fetchWhole(this.env, url, init, ANSWER_MS);
   }
 
   private get address(): string {

@@ -14,12 +14,15 @@ class Server {
   index: unknown = null;
   unreachable = false;
   readonly missing = new Set<string>();
+  /** Nothing answers, nothing fails: a connection that died on the way. */
+  dead = false;
 
   fetch = async (url: string, init: RequestInit): Promise<Response> => {
     const name = url.replace('/live/x/ix/', '');
     this.requests.push(name);
     await Promise.resolve();
     if (this.unreachable) throw new TypeError('fetch failed');
+    if (this.dead && name !== 'index.json') return new Promise((_, fail) => init.signal?.addEventListener('abort', () => fail(new TypeError('aborted'))));
     if (name === 'index.json') return this.index === null ? new Response('', { status: 404 }) : Response.json(this.index);
     if (this.missing.has(name)) return new Response('', { status: 404 });
     const body = new GrowingBody(() => undefined);
@@ -166,6 +169,23 @@ test('a segment that says nothing is opened again, in case its connection is dea
   await settle();
   await clock.advance(READER_TIMES.silenceMs * 1.3 + READER_TIMES.promptMs * 4);
   assert.equal(server.count('1.7.jsonl'), 2);
+  reader.stop();
+});
+
+test('ix_14 a segment that is asked for on a dead connection is asked for again', async () => {
+  const { server, clock, heard, reader } = world();
+  void reader.run();
+  await settle();
+  server.say('1.7', 'x');
+  server.dead = true;
+  server.body('1.7').end();
+  await settle();
+  server.dead = false;
+  server.live(1, 9);
+  await clock.advance(READER_TIMES.answerMs * 1.3 + READER_TIMES.promptMs * 2);
+  server.say('1.9', 'y');
+  await settle();
+  assert.deepEqual(heard, ['|', 'x', '|', 'y']);
   reader.stop();
 });
 

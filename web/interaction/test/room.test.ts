@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GrowingBody, settle, VirtualClock } from '../../player/test/virtual_world.ts';
 import { colourOf } from '../src/ids.ts';
-import { Room } from '../src/room.ts';
+import { ANSWER_MS, Room } from '../src/room.ts';
 import { beatLine, comment, hearts, hex, snapshotLine } from './lines_of.ts';
 
 const ME = hex(0xabc);
@@ -22,6 +22,8 @@ class World {
   readonly posts: Record<string, unknown>[] = [];
   readonly stored = new Map<string, string>();
   offline = false;
+  /** What is sent up gets no answer and no error: a connection that died on the way. */
+  dead = false;
   playhead: number | null = null;
   refuse: { status: number; code: string } | null = null;
   minted = 0;
@@ -81,6 +83,7 @@ class World {
       this.minted += 1;
       return Response.json({ viewer: ME, name: 'Zoë', token: `t${this.minted}` });
     }
+    if (this.dead) return new Promise((_, fail) => init.signal?.addEventListener('abort', () => fail(new TypeError('aborted'))));
     if (this.refuse) return Response.json({ error: { code: this.refuse.code, message: '' } }, { status: this.refuse.status });
     const body = JSON.parse(String(init.body)) as { taps?: { n: number }; comments?: { id: string }[] };
     this.posts.push(body);
@@ -202,5 +205,19 @@ test('only jurors are asked', async () => {
   const jury = (id: number, jurors: string[]): Record<string, unknown> => ({ id, jurors, comment: comment(1), until: 200_000 });
   await world.say(beatLine(11, { juries: [jury(1, [hex(5)]), jury(2, [hex(5), ME])] }));
   assert.deepEqual(world.shown, ['jury 2']);
+  world.room.stop();
+});
+
+test('ix_14 a comment that went into a dead connection is sent again, under the same id', async () => {
+  const world = new World();
+  await world.begin();
+  await world.clock.advance(200);
+  world.dead = true;
+  world.room.speak('anybody?');
+  await world.clock.advance(500);
+  world.dead = false;
+  await world.clock.advance(ANSWER_MS + 2_000);
+  assert.deepEqual(world.fates, ['anybody?: sending', 'anybody?: sending', 'anybody?: said']);
+  assert.equal(world.room.waiting, 0);
   world.room.stop();
 });
