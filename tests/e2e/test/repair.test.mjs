@@ -56,6 +56,16 @@ test('a source in ten bits with B-frames is repaired, and browsers are offered i
   assert.ok(Number(length) < 2.5, `segments of ${length} s from key frames eight seconds apart`);
   const said = await codes();
   assert.ok(['b_frames', 'profile_not_for_browsers', 'repaired'].every((code) => said.includes(code)), said.join());
+
+  // Its encoder is all that stands between this source and the viewers.
+  const newest = async () => Number([...(await text('/live/x/source/index.m3u8')).matchAll(/^\d+\.(\d+)\.mp4$/gm)].at(-1)?.[1]);
+  const [victim] = server.encoders();
+  const reached = await newest();
+  process.kill(victim, 'SIGKILL');
+  await until('another encoder takes over', () => server.encoders().some((pid) => pid !== victim), LONG);
+  await until('segments go on', async () => (await newest()) > reached + 2, LONG);
+  assert.ok((await codes()).includes('repaired'));
+  assert.equal((await server.broadcast('x')).state, 'live');
 });
 
 test('ing-09 ten bits without repair: smaller renditions only, and why', { timeout: 120_000 }, async (t) => {

@@ -202,6 +202,31 @@ test('ix_15 a flash jury can be played through: report, five are asked, the majo
   await other.stop();
 });
 
+test('a word that the broadcaster forbids is refused with the reason until she permits it again, and rules that she sets hold', async () => {
+  const [eve, bea, host] = [await viewer(browser, server, 'demo'), await viewer(browser, server, 'demo'), await broadcaster(browser, server, 'demo')];
+  const notice = (pattern) => soon(`Eve is told ${pattern}`, async () => pattern.test(await eve.page.locator('.comments').textContent()));
+  await host.page.getByLabel('A word to forbid').fill('grudge*');
+  await host.page.getByLabel('A word to forbid').press('Enter');
+  const chosen = host.page.getByRole('button', { name: 'Permit grudge*' });
+  await chosen.waitFor({ timeout: 45_000 });
+  // Letters that look alike, and one that is not seen, are the same word.
+  await eve.speak('an old Gr\u{443}d\u{200b}ges list');
+  await notice(/word that is not wanted here/);
+  await host.page.getByRole('group', { name: 'Who may comment' }).getByRole('button', { name: 'Nobody' }).click();
+  await soon('the line is closed', () => eve.page.locator('.say input').evaluate((input) => input.disabled));
+  await host.page.getByRole('group', { name: 'Who may comment' }).getByRole('button', { name: 'Everybody' }).click();
+  await soon('the line is open', () => eve.page.locator('.say input').evaluate((input) => !input.disabled));
+  await chosen.click();
+  await chosen.waitFor({ state: 'detached', timeout: 45_000 });
+  await eve.speak('no grudges');
+  await soon('it is read', async () => (await bea.comments()).includes('no grudges'));
+  assert.ok(!(await bea.comments()).some((text) => text.includes('list')));
+  for (const one of [eve, bea, host]) {
+    assert.deepEqual(one.problems, []);
+    await one.close();
+  }
+});
+
 test('room and studio look right on a phone and on a desktop (screenshots for people), and nothing sticks out sideways', async () => {
   const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
   const desktop = { viewport: { width: 1280, height: 800 } };
