@@ -18,6 +18,8 @@ use crate::session::Start;
 const CUTS_KEPT: usize = 3;
 /// Cuts kept for one change that the transcoder has not settled: some seconds.
 const LATER_MAX: usize = 16;
+/// Tracks, and more sound than comes before the first picture.
+const EARLY_MAX: usize = 64;
 /// Stamps of the same picture differ by less than this.
 const SAME_PICTURE: Duration = Duration::from_millis(2);
 
@@ -25,8 +27,8 @@ const SAME_PICTURE: Duration = Duration::from_millis(2);
 pub(crate) struct Rungs {
     config: PackagerConfig,
     packagers: BTreeMap<RenditionName, Packager>,
-    /// Tracks of rungs whose first picture is awaited.
-    starting: BTreeMap<RenditionName, Event>,
+    /// Rungs whose first picture is awaited: their tracks, and sound from before it.
+    starting: BTreeMap<RenditionName, Vec<Event>>,
     /// The last cuts of `source`, with the discontinuities before each.
     cuts: VecDeque<(Cut, u64)>,
     /// For each change of tracks and end of a session that `source` has behind it and the transcoder not: the cuts
@@ -111,15 +113,9 @@ impl Rungs {
                 if self.packagers.contains_key(&name) {
                     self.feed(name, &event, writer, now);
                 } else if let Event::Tracks(_) = event {
-                    self.starting.insert(name, event);
-                } else if let Event::Unit(unit) = &event
-                    && unit.random_access
-                    && unit.track == TrackId::VIDEO
-                    && let Some(tracks) = self.starting.remove(&name)
-                {
-                    self.begin(name, unit, position, writer);
-                    self.feed(name, &tracks, writer, now);
-                    self.feed(name, &event, writer, now);
+                    self.starting.insert(name, vec![event]);
+                } else if let Event::Unit(unit) = &event {
+                    self.start_with(name, unit, position, writer, now);
                 }
             }
         }
@@ -130,6 +126,31 @@ impl Rungs {
         for (name, mut packager) in std::mem::take(&mut self.packagers) {
             packager.finish();
             deliver(name, &mut packager, writer);
+        }
+    }
+
+    /// Takes a unit of a rung that has not begun; its first key frame begins it.
+    fn start_with(
+        &mut self,
+        name: RenditionName,
+        unit: &AccessUnit,
+        position: Start,
+        writer: &mut LiveWriter,
+        now: UnixTime,
+    ) {
+        let Some(before) = self.starting.get_mut(&name) else {
+            return;
+        };
+        if unit.track != TrackId::VIDEO && before.len() < EARLY_MAX {
+            before.push(Event::Unit(unit.clone()));
+        }
+        if unit.track == TrackId::VIDEO && unit.random_access {
+            let before = std::mem::take(before);
+            self.starting.remove(&name);
+            self.begin(name, unit, position, writer);
+            for event in before.into_iter().chain([Event::Unit(unit.clone())]) {
+                self.feed(name, &event, writer, now);
+            }
         }
     }
 

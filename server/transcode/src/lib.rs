@@ -7,6 +7,7 @@
 mod arguments;
 mod child;
 mod config;
+mod group;
 mod picture;
 mod probe;
 mod sandbox;

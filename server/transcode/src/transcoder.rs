@@ -16,7 +16,7 @@ use formats::container::flv::mux::{self, FrameKind};
 use hls::ladder::{LostRung, Rung};
 use media::{
     AccessUnit, Duration, EndReason, Event, RenditionName, Rotation, Timestamp, Track, TrackConfig,
-    TrackId,
+    TrackId, VideoConfig,
 };
 use metrics::counter;
 use tokio::sync::mpsc;
@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 
 use crate::arguments::Keys;
 use crate::child::{Child, FromChild, Order, spawn_child};
+use crate::group::Group;
 use crate::supervisor::{Command, Generation, Policy, Supervisor};
 use crate::weave::{self, Weave};
 use crate::{Config, Mode};
@@ -182,6 +183,8 @@ struct RungLine {
     from: Option<Generation>,
     track: Option<Track>,
     announced: bool,
+    /// The stamp of the last picture that was delivered, by whichever process.
+    delivered: Option<i64>,
 }
 
 struct Task {
@@ -192,6 +195,7 @@ struct Task {
     processes: BTreeMap<Generation, Process>,
     lines: BTreeMap<RenditionName, RungLine>,
     tracks: Vec<Track>,
+    group: Group,
     start: Instant,
     child_output: mpsc::Sender<FromChild>,
     child_input: Option<mpsc::Receiver<FromChild>>,
@@ -209,6 +213,8 @@ impl Task {
             lag_patience: config.lag_patience.into(),
         };
         let (child_output, child_input) = mpsc::channel(CHILD_QUEUE);
+        // Who begins with more would be taken for one that is too slow.
+        let group = Group::new(config.lag_max.into());
         Self {
             config,
             work,
@@ -217,6 +223,7 @@ impl Task {
             processes: BTreeMap::new(),
             lines: BTreeMap::new(),
             tracks: Vec::new(),
+            group,
             start: Instant::now(),
             child_output,
             child_input: Some(child_input),
@@ -313,6 +320,7 @@ impl Task {
                     from: None,
                     track: None,
                     announced: false,
+                    delivered: None,
                 };
                 (rung.name, line)
             })
@@ -380,6 +388,7 @@ impl Task {
             }
         }
         self.tracks.clear();
+        self.group.clear();
         self.supervisor.handle_plan(BTreeSet::new(), self.now());
         self.obey().await
     }
@@ -394,15 +403,7 @@ impl Task {
                     let Some(video) = video.filter(|_| unit.random_access) else {
                         continue;
                     };
-                    let first = [
-                        Some(mux::header()),
-                        mux::video_config(video, stamp(unit.dts)),
-                    ];
-                    if !first
-                        .into_iter()
-                        .flatten()
-                        .all(|tag| process.child.feed(tag))
-                    {
+                    if !beginning(video, unit).all(|tag| process.child.feed(tag)) {
                         continue;
                     }
                 }
@@ -421,6 +422,46 @@ impl Task {
         }
         for line in self.lines.values_mut().filter(|line| line.from.is_some()) {
             line.weave.handle_source(unit);
+        }
+        if self.work == Work::Rungs {
+            self.group.handle_source(unit);
+        }
+    }
+
+    /// Gives a process that is new the group of pictures that the source is in, if all its rungs begin with it: it catches up
+    /// in a fraction of the group's length. A segment that viewers have a part of already is not begun again.
+    fn catch_up(&mut self, generation: Generation, names: &BTreeSet<RenditionName>) {
+        let now = self.now();
+        let video = self.tracks.iter().find_map(Track::video);
+        let (Some(first), Some(video)) = (self.group.pictures().next(), video) else {
+            return;
+        };
+        let begins = |name| {
+            self.lines.get(name).is_some_and(|line| {
+                let is_told = |millis| millis >= weave::millis(first.pts);
+                line.from.is_none() && !line.delivered.is_some_and(is_told)
+            })
+        };
+        if !names.iter().all(begins) {
+            return;
+        }
+        let Some(process) = self.processes.get_mut(&generation) else {
+            return;
+        };
+        let tags = beginning(video, first).chain(self.group.pictures().filter_map(picture_tag));
+        // In one piece: the queue of a process is for what comes while it runs.
+        if !process.child.feed(tags.collect::<Vec<_>>().concat().into()) {
+            return;
+        }
+        let stamps = self.group.pictures().map(|unit| weave::millis(unit.pts));
+        process.fed = stamps.max();
+        self.supervisor.handle_fed(generation, now);
+        for name in names {
+            if let Some(line) = self.lines.get_mut(name) {
+                for unit in self.group.units() {
+                    line.weave.handle_source(unit);
+                }
+            }
         }
     }
 
@@ -545,6 +586,7 @@ impl Task {
         let Some(track) = &line.track else {
             return true;
         };
+        line.delivered = line.delivered.max(Some(encoded.millis));
         if !line.announced {
             if !encoded.random_access {
                 return true;
@@ -648,6 +690,7 @@ impl Task {
                     held: BTreeMap::new(),
                 };
                 self.processes.insert(generation, process);
+                self.catch_up(generation, names);
                 // A line that nobody delivers begins with this process; its times are kept from now on.
                 for line in self
                     .lines
@@ -663,6 +706,12 @@ impl Task {
             }
         }
     }
+}
+
+/// What an encoder has to read before its first picture, `unit`.
+fn beginning(video: &VideoConfig, unit: &AccessUnit) -> impl Iterator<Item = bytes::Bytes> {
+    let config = mux::video_config(video, stamp(unit.dts));
+    std::iter::once(mux::header()).chain(config)
 }
 
 fn picture_tag(unit: &AccessUnit) -> Option<bytes::Bytes> {

@@ -12,6 +12,8 @@ use media::{AccessUnit, Duration, Rounding, Timescale, Timestamp, Track, TrackId
 
 /// Pictures or sound units that may wait for the encoder: more than ten seconds of either.
 const WAITING_MAX: usize = 1_200;
+/// Sound that is heard before the first picture of its segment: encoders interleave the two by their own lights.
+const EARLY_MAX: Duration = Duration::from_millis(500);
 
 /// A picture as the source had it.
 #[derive(Clone, Copy, Debug)]
@@ -117,12 +119,15 @@ impl Weave {
         self.stamps.range(..millis).next().is_some()
     }
 
-    /// Forgets what waits before `millis`: a new encoder begins there.
+    /// Forgets what waits before `millis`: a new encoder begins there. Of a rung's sound a little more is kept: which of it
+    /// belongs to the segment that begins here is the packager's to say.
     pub(crate) fn start_at(&mut self, millis: i64) {
         self.stamps = self.stamps.split_off(&millis);
         if let Some((_, first)) = self.stamps.first_key_value() {
-            let order = first.order;
-            self.sound.retain(|(sound, _)| *sound > order);
+            let (order, pts) = (first.order, first.pts);
+            let may_belong = |sound: &AccessUnit| self.by == Order::Source && is_near(sound, pts);
+            self.sound
+                .retain(|(at, sound)| *at > order || may_belong(sound));
         }
     }
 
@@ -130,6 +135,11 @@ impl Weave {
     pub(crate) fn clear(&mut self) {
         *self = Self::new(self.by);
     }
+}
+
+/// Whether sound may belong to a segment whose first picture is shown at `pts`.
+pub(crate) fn is_near(sound: &AccessUnit, pts: Timestamp) -> bool {
+    sound.pts + EARLY_MAX >= pts
 }
 
 /// The tracks of a rung: its own picture, the source's sound.
@@ -192,6 +202,30 @@ mod tests {
     fn sound_stands_where_the_source_had_it() {
         let source = [(V, 0), (A, 0), (A, 21), (V, 33), (A, 42), (V, 67)];
         assert_eq!(woven(&source, &[0, 33, 67]), "v0 a0 a21 v33 a42 v67 ");
+    }
+
+    #[test]
+    fn what_begins_with_a_picture_has_the_sound_around_it_too() {
+        let source = [
+            (A, 0),
+            (V, 500),
+            (A, 590),
+            (V, 600),
+            (A, 610),
+            (V, 633),
+            (A, 640),
+        ];
+        let begun = |by| {
+            let mut weave = Weave::new(by);
+            for (track, millis) in source {
+                weave.handle_source(&unit(track, millis));
+            }
+            weave.start_at(600);
+            let said = [600, 633].map(|millis| weave.handle_encoded(millis, false, Bytes::new()));
+            show(&said.concat())
+        };
+        assert_eq!(begun(Order::Source), "a590 v600 a610 v633 ");
+        assert_eq!(begun(Order::Time), "v600 a610 v633 ");
     }
 
     #[test]

@@ -58,7 +58,7 @@ test('a source in ten bits with B-frames is repaired, and browsers are offered i
   assert.ok(['b_frames', 'profile_not_for_browsers', 'repaired'].every((code) => said.includes(code)), said.join());
 
   // Its encoder is all that stands between this source and the viewers.
-  const newest = async () => Number([...(await text('/live/x/source/index.m3u8')).matchAll(/^\d+\.(\d+)\.mp4$/gm)].at(-1)?.[1]);
+  const newest = async () => Number([...(await text('/live/x/source/index.m3u8')).matchAll(/^\d+\.(\d+)\.m4s$/gm)].at(-1)?.[1]);
   const [victim] = server.encoders();
   const reached = await newest();
   process.kill(victim, 'SIGKILL');

@@ -250,6 +250,45 @@ async fn nothing_is_encoded_while_nobody_watches() {
 }
 
 #[tokio::test]
+async fn who_asks_in_the_middle_of_a_group_gets_it_from_its_key_frame_on() {
+    let _alone = ALONE.lock().await;
+    let source = Source::make("1280x720", 0).await;
+    let mut transcoder = spawn_transcoder(Arc::new(config(Mode::OnDemand)));
+    let is_key = |event: &&Event| matches!(event, Event::Unit(unit) if unit.track == TrackId::VIDEO && unit.random_access);
+    let keys: Vec<_> = source.events.iter().filter(is_key).collect();
+    let Event::Unit(second) = keys[1] else {
+        panic!("a key frame is a unit")
+    };
+    // Up to just before the third key frame, and nothing more: what comes is of the second group.
+    let end = source
+        .events
+        .iter()
+        .position(|event| event == keys[2])
+        .unwrap();
+    for event in &source.events[..end] {
+        transcoder.offer(event);
+    }
+    transcoder.note_use(RenditionName::P240);
+    let mut pictures = Vec::new();
+    while pictures.len() < 20 {
+        match next(&mut transcoder).await {
+            RungOutput::Event(_, Event::Unit(unit)) if unit.track == TrackId::VIDEO => {
+                pictures.push(unit);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(pictures[0].pts, second.pts);
+    assert!(pictures[0].random_access);
+    let expected = units(&source.events, TrackId::VIDEO);
+    let begin = expected.iter().position(|unit| unit.pts == second.pts);
+    let expected = &expected[begin.unwrap()..];
+    for (ours, theirs) in pictures.iter().zip(expected) {
+        assert_eq!((ours.pts, ours.wall), (theirs.pts, theirs.wall));
+    }
+}
+
+#[tokio::test]
 async fn a_rung_that_joins_another_leaves_one_process_for_both() {
     let _alone = ALONE.lock().await;
     let source = Source::make("1280x720", 0).await;
