@@ -136,7 +136,7 @@ impl Control {
             .any(|status| status.state != State::Ended)
     }
 
-    /// Starts to note how far numbers have run; see [`crate::ledger`]. Cancel `stopped` when all broadcasts have ended.
+    /// Starts to note how far numbers have run; see `ledger.rs`. Cancel `stopped` when all broadcasts have ended.
     pub fn spawn_ledger(&self, stopped: CancellationToken) -> JoinHandle<()> {
         ledger::spawn_ledger(self.store.clone(), self.registry.clone(), stopped)
     }

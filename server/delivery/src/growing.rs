@@ -130,7 +130,7 @@ impl Chunk {
     }
 }
 
-/// An object that grows: written by one task through a [`crate::TrackWriter`], read by anybody.
+/// An object that grows: written by one task through the writer of its track, read by anybody.
 #[derive(Default)]
 pub struct Growing {
     chunks: boxcar::Vec<Chunk>,

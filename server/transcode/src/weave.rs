@@ -1,6 +1,6 @@
 //! One rung's line of events: encoded pictures with the source's own times, and the source's own sound between them.
 //!
-//! In → Out: the source's units as they come, then encoded pictures by their millisecond stamp → [`Event`]s of the rung
+//! In → Out: the source's units as they come, then encoded pictures by their millisecond stamp → [`media::Event`]s of the rung
 //! in the source's order, or where that order itself is amiss in the order of time. So every rendition has the same PTS for the same picture and byte-identical sound.
 //! Memory is bounded: an encoder that falls [`WAITING_MAX`] units behind has lost the rest.
 //! Spec: none; our own.

@@ -37,7 +37,7 @@ const GOODBYE_BUDGET: Duration = Duration::from_secs(5);
 )]
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to: rtmp://HOST[:PORT]/live/NAME, or the publish URL of a broadcast with its stream key.
+    /// Where to: rtmp://HOST:PORT/live/NAME (1935 without a port), or the publish URL of a broadcast with its stream key.
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,
     /// Publish the test pattern (the default without FILE): wall clock, moving picture, a flash and a beep each second.
