@@ -3,7 +3,7 @@
 // Spec: README.md, "Five minutes".
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
-import test from 'node:test';
+import test from '../harness/steady.mjs';
 import { launch, open } from '../harness/browser.mjs';
 import { freePort, root } from '../harness/nearcast.mjs';
 import { Child, run } from '../harness/processes.mjs';

@@ -2,7 +2,8 @@
 // In → Out: a source → our watch page shows its painted clock in order; the API tells what it is.
 // Spec: issue "RTMP in"; cases ING-16.
 import assert from 'node:assert/strict';
-import test, { after, before } from 'node:test';
+import { after, before } from 'node:test';
+import test from '../harness/steady.mjs';
 import { launch, open } from '../harness/browser.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { quantile } from '../harness/probe.mjs';

@@ -2,7 +2,8 @@
 // In → Out: a live broadcast published over RTMP → raw HTTP/1.1 answers with the arrival time of each chunk.
 // Spec: design "Segments", "Playlists"; RFC 9112, "Chunked Transfer Coding".
 import assert from 'node:assert/strict';
-import test, { after, before } from 'node:test';
+import { after, before } from 'node:test';
+import test from '../harness/steady.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { further, read } from '../harness/playlist.mjs';
 import { delay, until } from '../harness/processes.mjs';

@@ -2,7 +2,8 @@
 // In → Out: a source and its rung in both players; orders to change → the size of the picture, their error events, the flow.
 // Spec: RFC 8216bis 6.2.4; issue "Every viewer's own quality", accepted when 2.
 import assert from 'node:assert/strict';
-import test, { after, before } from 'node:test';
+import { after, before } from 'node:test';
+import test from '../harness/steady.mjs';
 import { launch, open, servePages } from '../harness/browser.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { delay, until } from '../harness/processes.mjs';

@@ -3,7 +3,8 @@
 // A busy machine starves encoders and browsers alike: what must hold on it is that the picture goes on, not how smoothly.
 // Spec: issue "Every viewer's own quality"; cases PKG-10.
 import assert from 'node:assert/strict';
-import test, { after, before } from 'node:test';
+import { after, before } from 'node:test';
+import test from '../harness/steady.mjs';
 import { launch, open } from '../harness/browser.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { collect, reset } from '../harness/probe.mjs';

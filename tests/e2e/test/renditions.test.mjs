@@ -2,7 +2,8 @@
 // In → Out: a publisher, requests for rungs and pictures, signals to the encoder's process → playlists, metrics, what the API says.
 // Spec: issue "Every viewer's own quality"; cases PKG-03, PKG-08.
 import assert from 'node:assert/strict';
-import test, { after, before } from 'node:test';
+import { after, before } from 'node:test';
+import test from '../harness/steady.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { until } from '../harness/processes.mjs';
 import { ffmpeg } from '../harness/publishers.mjs';

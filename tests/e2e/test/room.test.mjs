@@ -3,7 +3,8 @@
 // Times are told, and asserted with wide bounds only: this machine encodes and decodes everybody's picture as well.
 // Spec: issue "The room", "Accepted when"; docs/ix.md; cases IX-07, IX-14, IX-15, IX-16.
 import assert from 'node:assert/strict';
-import test, { after, before } from 'node:test';
+import { after, before } from 'node:test';
+import test from '../harness/steady.mjs';
 import { launch, screenshot } from '../harness/browser.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { broadcaster, soon, viewer } from '../harness/people.mjs';

@@ -2,7 +2,8 @@
 // In → Out: `/live/x/index.m3u8` in both players → their error events, the painted clock of what they show.
 // Spec: RFC 8216bis; hls.js "lowLatencyMode"; Shaka "streaming.lowLatencyMode".
 import assert from 'node:assert/strict';
-import test, { after, before } from 'node:test';
+import { after, before } from 'node:test';
+import test from '../harness/steady.mjs';
 import { launch, open, servePages } from '../harness/browser.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { quantile } from '../harness/probe.mjs';

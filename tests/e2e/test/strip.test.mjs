@@ -2,7 +2,7 @@
 // In → Out: times → cells → times.
 // Spec: docs/clock-strip.md, "Strip".
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test from '../harness/steady.mjs';
 import { crc8, decodeCells, encodeCells } from '../harness/strip.mjs';
 
 const lumaOf = (bits) => (row, cell) => (bits[cell] === 1) === (row === 0) ? 235 : 16;

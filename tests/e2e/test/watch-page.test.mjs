@@ -2,7 +2,8 @@
 // In → Out: the pattern published over RTMP → pixels read back from the pages; screenshots for people in artifacts/.
 // Spec: issue "The player"; design "Numbers to reach".
 import assert from 'node:assert/strict';
-import test, { after, before } from 'node:test';
+import { after, before } from 'node:test';
+import test from '../harness/steady.mjs';
 import { launch, open, screenshot } from '../harness/browser.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { collect, quantile } from '../harness/probe.mjs';

@@ -2,7 +2,8 @@
 // In → Out: viewers on one address → requests that reach the origin; delay that the cache adds to a chunk.
 // Spec: design "Numbers to reach"; issue "A real cache in front"; case HTTP-08.
 import assert from 'node:assert/strict';
-import test, { after, before } from 'node:test';
+import { after, before } from 'node:test';
+import test from '../harness/steady.mjs';
 import { launch, open } from '../harness/browser.mjs';
 import { Nearcast } from '../harness/nearcast.mjs';
 import { further, read } from '../harness/playlist.mjs';

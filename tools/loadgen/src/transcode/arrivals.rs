@@ -75,12 +75,6 @@ impl Arrivals {
         self.chunks.first().map(|chunk| chunk.at)
     }
 
-    /// The first key frame that came after an instant, and when.
-    pub(super) fn key_after(&self, instant: UnixTime) -> Option<UnixTime> {
-        let keys = self.chunks.iter().filter(|chunk| chunk.media.sync);
-        keys.map(|chunk| chunk.at).find(|at| *at > instant)
-    }
-
     /// How much later each picture that ends a chunk of `source` was here; pictures that never came here are left out.
     pub(super) fn later_than(&self, source: &Self) -> Times {
         let mut times = Times::default();

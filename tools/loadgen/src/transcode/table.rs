@@ -7,7 +7,7 @@ use super::{Measured, Rendition};
 
 pub(super) fn render(measured: &Measured) -> String {
     let starts = measured.start_ms;
-    let after = measured.start_after_key_ms;
+    let level = measured.level_ms;
     let mut lines = vec![
         "| | measured | goal |".to_owned(),
         "|---|---|---|".to_owned(),
@@ -30,8 +30,8 @@ pub(super) fn render(measured: &Measured) -> String {
             starts.count, starts.p50, starts.max
         ));
         lines.push(format!(
-            "| of it after the source's next key frame, ms p50 / max | {:.0} / {:.0} | 1000 |",
-            after.p50, after.max
+            "| cold rung: request → as far as the source, ms p50 / max | {:.0} / {:.0} | |",
+            level.p50, level.max
         ));
     }
     lines.push(String::new());
