@@ -141,14 +141,16 @@ impl Rungs {
         let Some(before) = self.starting.get_mut(&name) else {
             return;
         };
-        if unit.track != TrackId::VIDEO && before.len() < EARLY_MAX {
+        let is_picture = unit.track == TrackId::VIDEO;
+        let begins = is_picture && unit.random_access;
+        if begins || !is_picture && before.len() < EARLY_MAX {
             before.push(Event::Unit(unit.clone()));
         }
-        if unit.track == TrackId::VIDEO && unit.random_access {
-            let before = std::mem::take(before);
+        if begins {
+            let events = std::mem::take(before);
             self.starting.remove(&name);
             self.begin(name, unit, position, writer);
-            for event in before.into_iter().chain([Event::Unit(unit.clone())]) {
+            for event in events {
                 self.feed(name, &event, writer, now);
             }
         }

@@ -37,11 +37,12 @@ impl Group {
     /// Takes the next unit of the source.
     pub(crate) fn handle_source(&mut self, unit: &AccessUnit) {
         let is_picture = unit.track == TrackId::VIDEO;
+        let begun = self.pictures().next().map(|key| key.pts);
         if is_picture && unit.random_access {
             let heard = self.early.iter().filter(|sound| is_near(sound, unit.pts));
             self.units = heard.chain([unit]).cloned().collect();
-        } else if let Some(first) = self.units.first() {
-            let is_long = unit.pts.since(first.pts).magnitude() > self.span_max;
+        } else if let Some(begun) = begun {
+            let is_long = unit.pts.since(begun).magnitude() > self.span_max;
             if is_long || self.units.len() == UNITS_MAX {
                 self.units.clear();
             } else {
@@ -122,6 +123,21 @@ mod tests {
             "sound that is heard beside it"
         );
         assert_eq!(group.pictures().count(), 1);
+    }
+
+    #[test]
+    fn its_length_is_that_of_its_pictures() {
+        let mut group = Group::new(Duration::from_secs(2));
+        for sound in 0..25 {
+            group.handle_source(&unit(TrackId::AUDIO, sound * 20, true));
+        }
+        group.handle_source(&unit(TrackId::VIDEO, 500, true));
+        group.handle_source(&unit(TrackId::VIDEO, 2_467, false));
+        assert_eq!(
+            group.pictures().count(),
+            2,
+            "sound from before is no part of it"
+        );
     }
 
     #[test]
