@@ -3,6 +3,7 @@
 // Spec: none; CI machines are virtual, and their hosts stop them for a second now and then.
 
 import test from 'node:test';
+import { attempts } from './watching.mjs';
 
 const TICK_MS = 50;
 /** Longer than this process ever computes by itself. */
@@ -22,16 +23,11 @@ setInterval(() => {
 /** As node:test's: `(name, [options], body)`. */
 export default function steadyTest(name, ...rest) {
   const body = rest.pop();
-  return test(name, ...rest, async (t) => {
-    for (let attempt = 1; ; attempt += 1) {
-      const begun = performance.now();
-      try {
-        return await body(t);
-      } catch (error) {
-        const stood = pauses.filter(({ at }) => at > begun).map(({ ms }) => ms);
-        if (stood.length === 0 || attempt === ATTEMPTS) throw error;
-        t.diagnostic(`the machine stood still for ${stood.join(', ')} ms; tried again after: ${String(error.message).slice(0, 300)}`);
-      }
-    }
-  });
+  return test(name, ...rest, (t) => attempts(t, ATTEMPTS, () => body(t), stoodStill));
+}
+
+/** How long the machine stood still since `begun`, in words; nothing if it did not. */
+function stoodStill(begun) {
+  const stood = pauses.filter(({ at }) => at > begun).map(({ ms }) => ms);
+  return stood.length > 0 && `the machine stood still for ${stood.join(', ')} ms`;
 }

@@ -19,15 +19,17 @@ export async function playing(page, { pictures = 10, ms = 10_000 } = {}) {
 
 /**
  * What `once` gives, the first time that it succeeds. A machine that is busy with something else starves browser and encoder
- * alike, and players report that as errors and stalls.
+ * alike, and players report that as errors and stalls. An attempt that `excuse` has nothing to say about is the last.
  */
-export async function attempts(t, most, once) {
+export async function attempts(t, most, once, excuse = () => 'busy') {
   for (let attempt = 1; ; attempt += 1) {
+    const begun = performance.now();
     try {
       return await once();
     } catch (error) {
-      if (attempt === most) throw error;
-      t.diagnostic(`attempt ${attempt}: ${String(error.message).slice(0, 300)}`);
+      const why = excuse(begun);
+      if (attempt === most || !why) throw error;
+      t.diagnostic(`attempt ${attempt} (${why}): ${String(error.message).slice(0, 300)}`);
     }
   }
 }

@@ -33,6 +33,8 @@ async function comesBack(t, name, first, second, check = () => {}) {
     await playing(page, { pictures: 60 });
     await page.evaluate(() => {
       window.__sameDocument = true;
+      // The shape of the source is what is looked at: a busy machine must not move this page to a smaller rendition.
+      window.nearcast.element.player.setRendition('source');
     });
     const before = await read(server.url(`/live/${name}/source/index.m3u8`));
     await publisher.kill('SIGKILL');
@@ -65,13 +67,12 @@ test('ing_18_same_encoder_returns', (t) => comesBack(t, 'same', pattern, pattern
 
 test('ing_18_returns_with_another_resolution', (t) =>
   comesBack(t, 'size', pattern, (to) => pattern(to, { size: '480x270' }), (after) => {
-    assert.ok(['480x270', '426x240'].includes(after.sizes.at(-1)), after.sizes.join());
+    assert.equal(after.sizes.at(-1), '480x270');
   }));
 
 test('ing_18_turned_to_portrait', (t) =>
   comesBack(t, 'portrait', pattern, (to) => ffmpeg(to, { size: '360x640' }), (after) => {
-    // Upright, in whichever quality a busy machine leaves to this page.
-    assert.ok(['360x640', '240x426'].includes(after.sizes.at(-1)), after.sizes.join());
+    assert.equal(after.sizes.at(-1), '360x640');
   }));
 
 test('ing_18_returns_without_sound', (t) => comesBack(t, 'silent', pattern, (to) => ffmpeg(to, { sound: false })));
