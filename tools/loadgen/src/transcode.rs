@@ -296,7 +296,9 @@ impl Bench {
             let reached = || {
                 let newest = source.arrivals(|seen| seen.newest());
                 let here = rung.arrivals(|seen| seen.newest());
-                newest.zip(here).is_some_and(|(source, here)| here + JOINED >= source)
+                newest
+                    .zip(here)
+                    .is_some_and(|(source, here)| here + JOINED >= source)
             };
             wait("a rung that is level", reached).await?;
             level.record(self.clock.now().since(asked));

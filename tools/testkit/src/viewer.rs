@@ -79,8 +79,6 @@ pub struct ChunkMedia {
     pub begin: Timestamp,
     /// Decode time of its last sample.
     pub last: Timestamp,
-    /// Whether the first sample is a sync sample.
-    pub sync: bool,
 }
 
 /// What a viewer saw.
@@ -597,7 +595,6 @@ impl Viewer {
                 media: span.map(|span| ChunkMedia {
                     begin: span.begin,
                     last: span.last,
-                    sync: span.sync,
                 }),
                 lateness: None,
                 play_delay: None,

@@ -127,7 +127,6 @@ mod tests {
                 media: Some(ChunkMedia {
                     begin: Timestamp::from_millis(*begin),
                     last: Timestamp::from_millis(*last),
-                    sync: *begin == 0,
                 }),
                 lateness: None,
                 play_delay: None,

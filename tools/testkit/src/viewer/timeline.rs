@@ -43,8 +43,6 @@ pub(super) struct Span {
     pub(super) end: Timestamp,
     /// When its leading track's last sample begins.
     pub(super) last: Timestamp,
-    /// Whether that track begins with a sync sample.
-    pub(super) sync: bool,
     /// When its newest sample happened.
     pub(super) newest: Option<UnixTime>,
 }
@@ -112,7 +110,6 @@ impl Timeline {
             begin: begin(run, init),
             end: stamp_of(run.decode_time.saturating_add(run.duration), scale),
             last,
-            sync: run.sync,
             newest: self.wall(last),
         })
     }
